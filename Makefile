@@ -1,0 +1,89 @@
+# labkit: learn how containers work by building one.
+#
+#     make lab      start the lab
+#     make test     check that all of it works on this machine
+#
+# Both prepare what they need first (setup/env.sh says what, and why). All targets:
+#     make help
+
+SHELL := /bin/bash
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+FIRST_CHAPTER := notebooks/00_why_containers.ipynb
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help env lab test bench notebooks sweep fresh clean
+
+help:  ## show this list
+	@echo "labkit: learn how containers work by building one"; echo
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "    make %-15s %s\n", $$1, $$2 }' Makefile
+
+env:  ## prepare .venv and the few packages that the lab needs
+	@setup/env.sh $(WANTED)
+
+# --- The lab ---------------------------------------------------------------------
+
+# A browser opens where there is a screen; root and remote users follow the address.
+# JUPYTER_PORT chooses the port, LAB_ARGS adds anything that JupyterLab understands.
+IS_ROOT := $(filter 0,$(shell id -u))
+SCREEN := $(if $(IS_ROOT),,$(DISPLAY)$(WAYLAND_DISPLAY))
+
+lab: env  ## start JupyterLab at the first chapter; Ctrl+C twice stops it
+	@echo "labkit: JupyterLab starts; Ctrl+C, twice, stops it"
+	@$(PY) -m jupyter lab --log-level=WARN --ServerApp.root_dir='$(CURDIR)' \
+	    --LabApp.default_url=/lab/tree/$(FIRST_CHAPTER) \
+	    $(if $(IS_ROOT),--allow-root) $(if $(SCREEN),,--no-browser) $(LAB_ARGS)
+
+sweep: env  ## find and remove what a crash left on this machine
+	@$(PY) -m labkit sweep
+
+# --- The tests -------------------------------------------------------------------
+
+# In the order of their size: what fails first costs least. Each runs on its own, too.
+TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-leak
+.PHONY: $(TESTS)
+
+test: WANTED := browser
+test: env  ## run all tests; says what was skipped, and why
+	@$(MAKE) --no-print-directory --keep-going $(TESTS)
+
+test-style: env  ## the code is as readable as tests/style promises
+	$(PYTEST) tests/style
+
+test-unit: env  ## what needs no privileges and no Linux kernel
+	$(PYTEST) tests/unit
+
+test-kernel: env  ## every primitive has its real effect
+	$(PYTEST) tests/kernel
+
+test-oracle: env  ## other people's tools see the same
+	$(PYTEST) tests/oracle
+
+test-notebooks: env  ## every cell of every chapter and solution (nbval)
+	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	    --nbval-sanitize-with=tests/notebooks/sanitize.cfg notebooks solutions
+	$(PYTEST) tests/notebooks
+
+test-browser: WANTED := browser
+test-browser: env  ## a real browser runs the chapters
+	$(PYTEST) tests/browser
+
+test-leak: env  ## after all that, nothing of ours is left on this machine
+	$(PYTEST) tests/leak
+
+# --- For those who work on the lab -----------------------------------------------
+
+bench: env  ## how long a container's start takes, beside unshare and runc
+	@$(PY) -m tests.bench
+
+notebooks: env  ## run the chapters again and save their outputs; make the exercises
+	@$(PY) -m labkit.course.publish
+
+fresh: WANTED := fresh
+fresh: env  ## try make lab and make test on a new machine in a directory (root)
+	@$(PY) tests/fresh/fresh_machine.py
+
+clean:  ## remove everything that make made; your own code and progress stay
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Prepares everything that labkit needs: a few Debian or Ubuntu packages, and a
+# Python environment of its own in .venv. Run by `make env`, `make lab`, `make test`.
+#
+#   setup/env.sh [browser] [fresh]     what is wanted beside the lab itself
+#
+# PYTHON=python3.12 chooses another Python. pip and apt ask the package index that
+# this machine is configured for. Nothing outside .venv changes but those packages,
+# and the second run only looks: it takes a fraction of a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+main() {
+    local packages=() python=""
+    want_package busybox-static "the small root file system that the chapters change into"
+    for wanted in "$@"; do "want_$wanted"; done
+    if ! environment_is_ready; then
+        python=$(find_python)
+        # Debian splits pip's installer off Python; other Pythons bring it.
+        "$python" -c 'import ensurepip' 2>/dev/null ||
+            want_package "$("$python" -c "$VENV_PACKAGE")" "Python environments"
+    fi
+    [ ${#packages[@]} -eq 0 ] || install_packages "${packages[@]}"
+    environment_is_ready || make_environment "$python"
+}
+
+want_browser() {
+    [ -n "${LABKIT_CHROMIUM:-}" ] || [ -x /usr/bin/chromium ] && return
+    if [ -z "$(apt-cache madison chromium 2>/dev/null)" ] && is_ubuntu; then
+        say "Ubuntu has Chromium as a snap only: set LABKIT_CHROMIUM to a browser's path"
+        return
+    fi
+    want_package chromium "the tests that click through the chapters"
+    want_package fonts-dejavu-core "readable letters in that browser"
+}
+
+want_fresh() {
+    want_package mmdebstrap "the new machine in a directory that make fresh tests in"
+}
+
+# Debian's own name for the missing half of a Python: python3.11-venv.
+VENV_PACKAGE='import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+
+say() { echo "labkit: $*"; }
+is_ubuntu() { grep -qi '^ID.*ubuntu' /etc/os-release; }
+
+want_package() { # name, what it is for
+    dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null |
+        grep -qx installed && return
+    say "missing: $1 - $2"
+    packages+=("$1")
+}
+
+install_packages() {
+    local command="apt-get update -qq && apt-get install -qq --yes --no-install-recommends $*"
+    local root=(bash -c)
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { cannot_install "$command"; return; }
+        say "sudo installs them; it may ask for your password, once"
+        root=(sudo bash -c)
+    fi
+    DEBIAN_FRONTEND=noninteractive quietly "${root[@]}" "$command" ||
+        cannot_install "$command"
+}
+
+# Without a package the lab still starts and says what is missing where it is needed;
+# without pip there is no lab.
+cannot_install() {
+    say "these packages could not be installed from here. Somebody who is root types:"
+    echo "    $1"
+    case $1 in *-venv*) say "then run make again"; exit 1 ;; esac
+    say "going on without; what needs them says so"
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+        then
+            echo "$candidate"
+            return
+        fi
+    done
+    say "labkit needs Python 3.11 or newer, and ${PYTHON:-python3} is" \
+        "$(${PYTHON:-python3} --version 2>&1 || true)" >&2
+    say "with a newer one installed: make lab PYTHON=python3.12" >&2
+    return 1
+}
+
+# What .venv was made for: this directory (an environment can't be moved), this list.
+fingerprint() { echo "$PWD $(cat pyproject.toml share/jupyter/lab/settings/* | cksum)"; }
+
+environment_is_ready() {
+    [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] && .venv/bin/python -c pass
+}
+
+make_environment() {
+    say "preparing .venv with $("$1" --version); this takes a minute, once"
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$1" -m venv --clear .venv
+    quietly .venv/bin/python -m pip install --disable-pip-version-check --editable '.[test]' || {
+        say "pip could not install what pyproject.toml lists; its last words are above"
+        exit 1
+    }
+    fingerprint >.venv/.ready
+}
+
+# The output of a long command matters only when it fails.
+quietly() {
+    local output
+    output=$(mktemp)
+    if "$@" </dev/null >"$output" 2>&1; then
+        rm "$output"
+    else
+        tail -n 25 "$output"
+        rm "$output"
+        return 1
+    fi
+}
+
+main "$@"
