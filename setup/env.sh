@@ -101,6 +101,9 @@ make_environment() {
         say "pip could not install what pyproject.toml lists; its last words are above"
         exit 1
     }
+    # An editable install leaves out the wheel's data files.
+    mkdir -p .venv/share/jupyter/lab/settings
+    ln -sf "$PWD"/share/jupyter/lab/settings/*.json .venv/share/jupyter/lab/settings/
     fingerprint >.venv/.ready
 }
 
