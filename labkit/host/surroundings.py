@@ -1,0 +1,159 @@
+"""What surrounds the lab: the distribution, programs, a container, a virtual machine.
+
+Each reader takes a root directory, so that tests bring their own machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from labkit.host.elf import is_static
+from labkit.linux.views import HostPath
+
+TOOLS = (
+    "apt-get", "busybox", "chromium", "crun", "docker", "dpkg-deb", "ip", "newuidmap",
+    "nft", "podman", "runc", "skopeo", "strace", "systemd-run", "unshare",
+)  # fmt: skip
+_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
+# How each engine marks the file trees that it makes.
+_CONTAINER_MARKS = (("run/.containerenv", "podman"), (".dockerenv", "docker"))
+_VM_VENDORS = (
+    "amazon ec2", "bochs", "firecracker", "google", "innotek", "kvm", "microsoft",
+    "qemu", "virtualbox", "vmware", "xen",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Which distribution it is: the fields of os-release(5)."""
+
+    id: str = "linux"
+    version: str = ""
+    like: tuple[str, ...] = ()
+
+    def is_like(self, *families: str) -> bool:
+        """Say whether it is one of these or descends from one."""
+        return bool({self.id, *self.like} & set(families))
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.version}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program that is installed, and where."""
+
+    name: str
+    path: HostPath
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this Linux runs."""
+
+    container: str = ""  # the engine's name, "unknown" when it left no mark, "" outside
+    virtual_machine: bool = False
+    binder: bool = False
+    wsl: bool = False
+    systemd: bool = False  # systemd is PID 1 and takes requests
+
+    def __str__(self) -> str:
+        names = (
+            (self.binder, "on Binder"),
+            (self.wsl, "in WSL"),
+            (bool(self.container), f"in a container ({self.container})"),
+            (self.virtual_machine and not self.wsl, "in a virtual machine"),
+        )
+        return ", ".join(name for holds, name in names if holds) or "on real hardware"
+
+
+def read_place(
+    root: HostPath, environ: Mapping[str, str], release: str, *, contained: bool
+) -> Place:
+    """Read where this Linux runs.
+
+    Args: root [host path]; environ [the caller's]; release [of the kernel];
+        contained [not in the machine's first PID, IPC or UTS namespace]. Marks alone
+        prove nothing: a virtual machine can start from a container's file tree.
+    Returns: the place.
+    Raises: nothing; a file that is missing means no.
+    Needs: nothing.
+    Kernel: namespaces(7); sd_booted(3) for /run/systemd/system.
+    """
+    return Place(
+        container=_container(root, environ) if contained else "",
+        virtual_machine=_is_virtual_machine(root),
+        binder=any(name.startswith("BINDER_") for name in environ),
+        wsl="microsoft" in release.lower(),
+        systemd=os.path.isdir(os.path.join(root, "run/systemd/system")),
+    )
+
+
+def read_distribution(root: HostPath) -> Distribution:
+    """Read os-release(5), from /etc or, without it, from /usr/lib."""
+    text = read_text(root, "etc/os-release") or read_text(root, "usr/lib/os-release")
+    fields = dict(_assignments(text))
+    return Distribution(
+        fields.get("ID", "linux"),
+        fields.get("VERSION_ID", ""),
+        tuple(fields.get("ID_LIKE", "").split()),
+    )
+
+
+def read_swap_bytes(root: HostPath) -> int:
+    """Return how much swap there is, from /proc/swaps [bytes]."""
+    rows = read_text(root, "proc/swaps").splitlines()[1:]
+    return sum(int(row.split()[2]) for row in rows) * 1024
+
+
+def find_tools(environ: Mapping[str, str]) -> tuple[Tool, ...]:
+    """Return the programs of TOOLS that are installed, sbin included."""
+    path = os.pathsep.join((environ.get("PATH", ""), *_SYSTEM_DIRECTORIES))
+    found = ((name, shutil.which(name, path=path)) for name in TOOLS)
+    return tuple(Tool(name, HostPath(where)) for name, where in found if where)
+
+
+def find_static_busybox(environ: Mapping[str, str]) -> HostPath | None:
+    """Return a busybox that runs with no other file beside it, or None."""
+    directories = (*environ.get("PATH", "").split(os.pathsep), *_SYSTEM_DIRECTORIES)
+    candidates = (
+        HostPath(os.path.join(directory, name))
+        for name in ("busybox", "busybox.static")
+        for directory in directories
+        if directory
+    )
+    return next((path for path in candidates if is_static(path)), None)
+
+
+def read_text(root: HostPath, name: str) -> str:
+    """Return a file's text, or "" when this Linux doesn't have the file."""
+    try:
+        with open(os.path.join(root, name), errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # ENOENT: a switch that this Linux doesn't have. EACCES: hidden from this user.
+        return ""
+
+
+def _container(root: HostPath, environ: Mapping[str, str]) -> str:
+    for mark, name in _CONTAINER_MARKS:
+        if os.path.exists(os.path.join(root, mark)):
+            return name
+    return environ.get("container", "unknown")
+
+
+def _is_virtual_machine(root: HostPath) -> bool:
+    vendor = read_text(root, "sys/class/dmi/id/sys_vendor").lower()
+    by_vendor = any(mark in vendor for mark in _VM_VENDORS)
+    by_tree = os.path.isdir(os.path.join(root, "proc/device-tree/hypervisor"))
+    return by_vendor or by_tree or " hypervisor" in read_text(root, "proc/cpuinfo")
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            yield name.strip(), value.strip().strip("\"'")
