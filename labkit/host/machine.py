@@ -23,9 +23,7 @@ class Privilege:
     lacks: frozenset[CAP] = frozenset()  # known to this Linux, and not ours
     no_new_privs: bool = False
     kinds: frozenset[NamespaceType] = frozenset(NamespaceType)  # that this Linux has
-    inner: frozenset[NamespaceType] = (
-        frozenset()
-    )  # where we aren't in Linux's first one
+    inner: frozenset[NamespaceType] = frozenset()  # not the ones Linux started with
 
     def has(self, *capabilities: CAP) -> bool:
         """Say whether all these capabilities are effective."""
