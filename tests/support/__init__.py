@@ -1,0 +1,1 @@
+"""What every test stands on: a state of its own, nothing left behind, loud skips."""

@@ -1,0 +1,110 @@
+"""What is ours on this machine now, read from Linux itself and not from the lab.
+
+A thing is ours when its name has the lab's prefix, when it lies in the run's private
+state, or when the run started it. Each is one line of text; two readings subtract.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.private_state import MARK, mounts
+
+PREFIX = "labkit"
+# Below /sys/fs/cgroup, a user's own cgroup on a systemd machine lies six deep.
+CGROUP_DEPTH = 9
+PLACES = ("/tmp", "/var/tmp", "/var/lib", "/run", "/dev/shm")
+
+
+def ours() -> frozenset[str]:
+    """Return a line for each mount, cgroup, process, link and directory of ours."""
+    return frozenset(
+        (*_mounts(), *_cgroups(), *_processes(), *_links(), *_directories())
+    )
+
+
+def _mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if PREFIX in line:
+            yield f"mount {line.split()[4]}"
+
+
+def _cgroups() -> Iterator[str]:
+    tops = {point for point, fstype in mounts() if fstype in ("cgroup", "cgroup2")}
+    for top in tops:
+        for path, directories, _ in os.walk(top):
+            if path.count("/") - top.count("/") >= CGROUP_DEPTH:
+                directories.clear()
+            if PREFIX in path.removeprefix(top):
+                yield f"cgroup {path}"
+
+
+def _processes() -> Iterator[str]:
+    parents = {
+        pid: _parent(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+    }
+    for pid in parents.keys() - _line_of(os.getpid(), parents):
+        if os.getpid() in _line_of(pid, parents) or _started_by_this_run(pid):
+            yield f"process {pid}: {_command(pid)}"
+
+
+def _links() -> Iterator[str]:
+    for _, name in socket.if_nameindex():
+        if name.startswith(PREFIX):
+            yield f"link {name}"
+
+
+def _directories() -> Iterator[str]:
+    for place in filter(os.path.isdir, PLACES):
+        for name in os.listdir(place):
+            if name.startswith(PREFIX):
+                yield f"directory {place}/{name}"
+
+
+def _started_by_this_run(pid: int) -> bool:
+    # A program has the mark in its environment. A forked copy of this Python hasn't,
+    # because /proc shows the environment that a program began with; but it lies at the
+    # same random addresses. A container may have neither: its cgroup or mounts tell.
+    mark = f"{MARK}={os.environ.get(MARK)}"
+    return (
+        mark in _read(pid, "environ").split("\0")
+        or _read(pid, "auxv") == _read(os.getpid(), "auxv")
+        or PREFIX in _read(pid, "cgroup")
+        or (_mount_namespace(pid) != _mount_namespace(os.getpid())
+            and os.environ.get("LABKIT_STATE", PREFIX) in _read(pid, "mountinfo"))
+    )  # fmt: skip
+
+
+def _line_of(pid: int, parents: dict[int, int]) -> set[int]:
+    line = set()
+    while pid in parents:
+        line.add(pid)
+        pid = parents[pid]
+    return line
+
+
+def _parent(pid: int) -> int:
+    fields = _read(pid, "stat").rpartition(")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
+def _command(pid: int) -> str:
+    return _read(pid, "cmdline").replace("\0", " ").strip() or _read(pid, "comm")
+
+
+def _mount_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return ""
+
+
+def _read(pid: int, name: str) -> str:
+    # A process can end between the listing and the reading, or be another user's.
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text("latin-1")
+    except OSError:
+        return ""
