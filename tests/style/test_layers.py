@@ -1,0 +1,34 @@
+"""Imports go down only: a learner can read a layer without knowing those above it.
+
+The layers themselves are in pyproject.toml, under tool.importlinter.
+"""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.style.library import PROJECT, Module, modules
+from tests.style.test_tools import says
+
+
+def test_imports_go_down_only() -> None:
+    """And only the widgets know Jupyter."""
+    says("lint-imports", "--no-cache")
+
+
+@pytest.mark.parametrize("module", modules(), ids=str)
+def test_a_module_imports_from_where_a_name_is_made(module: Module) -> None:
+    """Not from labkit itself, which stands above everything and imports it all."""
+    imports = [
+        node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)
+    ]
+    names = [n.name for node in imports if node.module == "labkit" for n in node.names]
+    assert [name for name in names if not is_module(name)] == []
+
+
+def is_module(name: str) -> bool:
+    """Say whether labkit has a module or a folder of this name."""
+    found = PROJECT / "labkit" / name
+    return found.is_dir() or found.with_suffix(".py").is_file()
