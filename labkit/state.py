@@ -20,9 +20,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from labkit.errors import HostError
 from labkit.host.probing import is_root
+from labkit.linux.proc import mounts
 from labkit.linux.views import HostPath
 
 VARIABLE = "LABKIT_STATE"
@@ -88,25 +90,25 @@ def filesystem_type(path: HostPath) -> str:
     """Return the type of the filesystem that a path lies on: ext4, tmpfs, overlay.
 
     Args: path [host path, must exist].
-    Returns: the type; "" when mountinfo doesn't list the device (btrfs subvolumes).
-    Raises: OSError when the path or /proc isn't there.
+    Returns: the type; of mounts that hide each other, the last one's.
+    Raises: StateError without /proc.
     Needs: nothing.
-    Kernel: proc_pid_mountinfo(5), fields 3 and fstype.
+    Kernel: proc_pid_mountinfo(5).
     """
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo") as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            if before.split(" ")[2] == wanted:
-                return after.split(" ")[0]
-    return ""
+    real = Path(os.path.realpath(path))
+    above = [mount for mount in mounts() if real.is_relative_to(mount.target)]
+    # The longest mount point is the nearest; of equal ones the later hides the other.
+    nearest = max(enumerate(above), key=lambda row: (len(row[1].target), row[0]))
+    return nearest[1].fstype
 
 
-def write(path: HostPath, text: str, mode: int = 0o644) -> None:
+def write(
+    path: HostPath, text: str, mode: int = 0o644, *, durable: bool = True
+) -> None:
     """Replace a file as a whole: after a crash it is the old one or the new one.
 
-    Args: path [host path; its directory must exist]; text [written as UTF-8].
+    Args: path [host path; its directory must exist]; text [written as UTF-8]; durable
+        [False for what a power cut ends anyway: a running process].
     Raises: HostError with the file's name: ENOSPC, EROFS, EACCES.
     Needs: write permission in the directory.
     Kernel: rename(2), fsync(2).
@@ -121,11 +123,13 @@ def write(path: HostPath, text: str, mode: int = 0o644) -> None:
             file.write(text)
             file.flush()
             # Before rename, because the new name may reach the disk before the content.
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(fresh, path)
         for left_by_a_kill in unfinished(HostPath(folder)):
             _unlink(left_by_a_kill)
-        _sync(folder)
+        if durable:
+            _sync(folder)
     except OSError as refused:
         _unlink(fresh)
         raise _unusable(path, refused) from refused

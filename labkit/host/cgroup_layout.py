@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from labkit.linux.proc import cgroups_of, mounts
 from labkit.linux.views import HostPath
 
 # A controller that changed its name: v1 calls it blkio, v2 and the lab io.
@@ -121,51 +122,22 @@ class _Hierarchy(NamedTuple):
     base: HostPath | None
 
 
-class _Mount(NamedTuple):
-    root: str
-    point: HostPath
-    fstype: str
-    options: tuple[str, ...]
-
-
 def _hierarchies(root: HostPath, privileged: bool) -> Iterator[_Hierarchy]:
-    memberships = dict(_memberships(root))
-    for mount in _cgroup_mounts(root):
-        names = () if mount.fstype == "cgroup2" else _v1_controllers(mount, memberships)
-        key = ",".join(names)
-        own = _own_directory(mount, memberships.get(key))
-        base = (_base(mount.point) if privileged else None) or _base(own)
+    in_root = os.path.join(root, "proc")
+    memberships = cgroups_of(proc=in_root)  # controller -> path; "" is the v2 tree
+    for mount in mounts(proc=in_root):
+        if mount.fstype not in ("cgroup", "cgroup2"):
+            continue
+        point = HostPath(os.path.join(root, mount.target.lstrip("/")))
+        # A v1 mount names its controllers in its options.
+        names = tuple(name for name in memberships if name in mount.super_options)
+        path = memberships.get(names[0] if names else "")
+        own = _own_directory(point, mount.root, path)
+        base = (_base(point) if privileged else None) or _base(own)
         if mount.fstype == "cgroup2":
-            yield _Hierarchy(2, _v2_controllers(base or own), mount.point, own, base)
+            yield _Hierarchy(2, _v2_controllers(base or own), point, own, base)
         else:
-            yield _Hierarchy(1, _v2_names(names), mount.point, own, base)
-
-
-def _memberships(root: HostPath) -> Iterator[tuple[str, str]]:
-    # Lines of /proc/self/cgroup: "4:cpu,cpuacct:/path"; "0::/path" is the v2 tree.
-    with open(os.path.join(root, "proc/self/cgroup")) as file:
-        for line in file:
-            _, controllers, path = line.rstrip("\n").split(":", 2)
-            yield controllers, path
-
-
-def _cgroup_mounts(root: HostPath) -> Iterator[_Mount]:
-    # proc(5): "31 23 0:28 /root /point options [fields] - fstype source super-options"
-    with open(os.path.join(root, "proc/self/mountinfo")) as file:
-        for line in file:
-            before, _, after = line.rstrip("\n").partition(" - ")
-            fstype, _, options = after.split(" ", 2)
-            if fstype in ("cgroup", "cgroup2"):
-                mount_root, point = before.split(" ")[3:5]
-                point = HostPath(os.path.join(root, point.lstrip("/")))
-                yield _Mount(mount_root, point, fstype, tuple(options.split(",")))
-
-
-def _v1_controllers(mount: _Mount, memberships: dict[str, str]) -> tuple[str, ...]:
-    # The mount's options name its controllers; /proc/self/cgroup knows their order.
-    mounted = set(mount.options)
-    rows = (tuple(key.split(",")) for key in memberships if key)
-    return next((row for row in rows if set(row) <= mounted), ())
+            yield _Hierarchy(1, _v2_names(names), point, own, base)
 
 
 def _v2_names(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,14 +156,14 @@ def _v2_controllers(directory: HostPath | None) -> tuple[str, ...]:
         return ()
 
 
-def _own_directory(mount: _Mount, path: str | None) -> HostPath | None:
-    # In a container the mount shows only a part of the tree: mount.root is that part.
+def _own_directory(point: HostPath, shown: str, path: str | None) -> HostPath | None:
+    # In a container the mount shows only a part of the tree, which begins at `shown`.
     if path is None:
         return None
-    below = os.path.relpath(path, mount.root)
+    below = os.path.relpath(path, shown)
     if below.startswith(".."):
         return None
-    own = HostPath(os.path.normpath(os.path.join(mount.point, below)))
+    own = HostPath(os.path.normpath(os.path.join(point, below)))
     return own if os.path.isdir(own) else None
 
 

@@ -23,6 +23,7 @@ from labkit.host.surroundings import (
 )
 from labkit.host.trials import Trials, Who, attempt
 from labkit.linux.flags import CAP, NamespaceType
+from labkit.linux.proc import namespace_ids
 from labkit.linux.views import HostId, HostPath
 
 # Inodes of the namespaces that Linux starts with: include/linux/proc_ns.h. Those of
@@ -102,7 +103,7 @@ def read_privilege(root: HostPath, *, root_user: bool) -> Privilege:
 
     Args: root [host path]; root_user [whether the effective uid is 0].
     Returns: the privilege.
-    Raises: nothing; without /proc nothing is permitted and no namespace known.
+    Raises: nothing; without /proc nothing counts as permitted.
     Needs: nothing.
     Kernel: proc_pid_status(5), capabilities(7), namespaces(7).
     """
@@ -111,7 +112,7 @@ def read_privilege(root: HostPath, *, root_user: bool) -> Privilege:
     last = int(read_text(root, "proc/sys/kernel/cap_last_cap") or max(CAP))
     known = frozenset(capability for capability in CAP if capability <= last)
     held = frozenset(capability for capability in known if effective >> capability & 1)
-    inodes = dict(_namespaces(root))
+    inodes = namespace_ids(proc=os.path.join(root, "proc"))
     inner = {kind for kind, first in _FIRST.items() if inodes.get(kind, first) != first}
     return Privilege(
         root_user,
@@ -121,14 +122,6 @@ def read_privilege(root: HostPath, *, root_user: bool) -> Privilege:
         frozenset(inodes),
         frozenset(inner),
     )
-
-
-def _namespaces(root: HostPath) -> Iterator[tuple[NamespaceType, int]]:
-    # Each link reads as "pid:[4026531836]".
-    for kind in NamespaceType:
-        path = os.path.join(root, "proc/self/ns", kind.proc)
-        if os.path.islink(path):
-            yield kind, int(os.readlink(path).partition("[")[2].rstrip("]"))
 
 
 def _user_namespaces(root: HostPath) -> UserNamespaces:

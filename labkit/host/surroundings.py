@@ -18,6 +18,16 @@ TOOLS = (
     "nft", "podman", "runc", "skopeo", "strace", "systemd-run", "unshare",
 )  # fmt: skip
 _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
+# fmt: off
+# Families of distributions, by ID and ID_LIKE, and how they install a static busybox.
+_INSTALL_BUSYBOX = (
+    (("debian", "ubuntu"), "sudo apt-get install busybox-static"),
+    (("fedora", "rhel"), "sudo dnf install busybox"),
+    (("alpine",), "apk add busybox-static"),
+    (("arch",), "sudo pacman -S busybox"),
+    (("suse", "opensuse"), "sudo zypper install busybox-static"),
+)
+# fmt: on
 # How each engine marks the file trees that it makes.
 _CONTAINER_MARKS = (("run/.containerenv", "podman"), (".dockerenv", "docker"))
 _VM_VENDORS = (
@@ -37,6 +47,12 @@ class Distribution:
     def is_like(self, *families: str) -> bool:
         """Say whether it is one of these or descends from one."""
         return bool({self.id, *self.like} & set(families))
+
+    @property
+    def install_busybox(self) -> str:
+        """The command that installs a busybox that needs no other file."""
+        commands = (line for names, line in _INSTALL_BUSYBOX if self.is_like(*names))
+        return next(commands, "install a statically linked busybox")
 
     def __str__(self) -> str:
         return f"{self.id} {self.version}".strip()
@@ -118,12 +134,13 @@ def find_tools(environ: Mapping[str, str]) -> tuple[Tool, ...]:
 
 def find_static_busybox(environ: Mapping[str, str]) -> HostPath | None:
     """Return a busybox that runs with no other file beside it, or None."""
-    directories = (*environ.get("PATH", "").split(os.pathsep), *_SYSTEM_DIRECTORIES)
+    # The system's first: what the user has in a directory of their own comes after it.
+    directories = (*_SYSTEM_DIRECTORIES, *environ.get("PATH", "").split(os.pathsep))
     candidates = (
         HostPath(os.path.join(directory, name))
-        for name in ("busybox", "busybox.static")
         for directory in directories
-        if directory
+        for name in ("busybox", "busybox.static")
+        if os.path.isabs(directory)
     )
     return next((path for path in candidates if is_static(path)), None)
 
