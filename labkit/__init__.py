@@ -1,0 +1,64 @@
+"""labkit: learn how containers really work, by building one.
+
+    errors, hints    every error in three lines; what an errno means for its call
+    linux            system calls by their man-page names
+    host, state      one probe of this machine; where the lab keeps its files
+    plan             Step, Plan, Child, Handle: the four nouns
+    primitives       one module for each chapter: root, namespaces, cgroups, overlay ...
+    rootfs, sweep    a small root file system; finding and removing leftovers
+    widgets          live views; the only package that knows Jupyter
+    course           exercises, checks, progress
+    lab, cli         what a chapter's cells and a terminal call
+
+Imports go down only. A chapter imports names from here, and `lab`.
+"""
+
+from labkit.errors import LabError
+from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
+from labkit.plan import Child, Plan, Step, step
+from labkit.primitives.mounts import (
+    BindMount,
+    MakePrivate,
+    Mask,
+    MountFilesystem,
+    ReadonlyPath,
+)
+from labkit.primitives.namespaces import (
+    JoinNamespaces,
+    Namespaces,
+    SetHostname,
+    Unshare,
+)
+from labkit.primitives.process import Exec, Fork
+from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CAP",
+    "CLONE",
+    "MNT",
+    "MS",
+    "BindMount",
+    "Chdir",
+    "Child",
+    "Chroot",
+    "Exec",
+    "Fork",
+    "JoinNamespaces",
+    "LabError",
+    "Linux",
+    "MakeDir",
+    "MakePrivate",
+    "Mask",
+    "MountFilesystem",
+    "NamespaceType",
+    "Namespaces",
+    "PivotRoot",
+    "Plan",
+    "ReadonlyPath",
+    "SetHostname",
+    "Step",
+    "Unshare",
+    "step",
+]

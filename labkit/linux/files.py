@@ -1,0 +1,181 @@
+"""System calls about files: cgroups and id maps are file writes. Chapters 03, 04, 06."""
+
+from __future__ import annotations
+
+from labkit.linux.call import Caller
+from labkit.linux.flags import O
+
+_READ_AT_ONCE = 65536
+
+
+class Files(Caller):
+    """The part of `linux` that is about files; descriptors are close-on-exec."""
+
+    def open(self, path: str, flags: O = O(0), mode: int = 0o644) -> int:
+        """Return a descriptor of a file.
+
+        Args: path [as this process sees it]; mode [permissions of a file that O.CREAT makes].
+        Raises: ENOENT, EACCES, EEXIST (O.EXCL), ELOOP (O.NOFOLLOW), EMFILE.
+        Needs: nothing beyond the file's permissions.
+        Kernel: open(2).
+        """
+        return int(self._call("open", path, flags, mode))
+
+    def close(self, fd: int) -> None:
+        """Give a descriptor back.
+
+        Raises: EBADF when it isn't open.
+        Needs: nothing.
+        Kernel: close(2).
+        """
+        self._call("close", fd)
+
+    def read(self, fd: int, count: int = _READ_AT_ONCE) -> bytes:
+        """Return at most count bytes; none at the end.
+
+        Raises: EIO, EISDIR; EOPNOTSUPP from some cgroup files.
+        Needs: nothing.
+        Kernel: read(2).
+        """
+        data: bytes = self._call("read", fd, count)
+        return data
+
+    def write(self, fd: int, data: bytes) -> int:
+        """Write bytes; return how many went. For a cgroup file this is the whole act.
+
+        Raises: EBUSY, EINVAL, ENOSPC, EPERM, each with a meaning of the file's own.
+        Needs: what the file asks for.
+        Kernel: write(2).
+        """
+        return int(self._call("write", fd, data))
+
+    def dup2(self, fd: int, fd2: int) -> None:
+        """Make fd2 mean what fd means, and keep it over exec.
+
+        Raises: EBADF when fd isn't open.
+        Needs: nothing.
+        Kernel: dup2(2).
+        """
+        self._call("dup2", fd, fd2)
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """Make a directory. In a cgroup file system: a cgroup.
+
+        Raises: EEXIST, ENOENT (a parent is missing), EACCES, EROFS.
+        Needs: nothing beyond the parent's permissions.
+        Kernel: mkdir(2), cgroups(7).
+        """
+        self._call("mkdir", path, mode)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory. In a cgroup file system: a cgroup without processes.
+
+        Raises: ENOTEMPTY, EBUSY (a mount point, or a cgroup in use), ENOENT.
+        Needs: nothing beyond the parent's permissions.
+        Kernel: rmdir(2).
+        """
+        self._call("rmdir", path)
+
+    def mknod(self, path: str, mode: int, device: int = 0) -> None:
+        """Make a device, a fifo or an empty file.
+
+        Args: mode [stat.S_IFCHR and so on, with permissions]; device [os.makedev].
+        Raises: EPERM for a device without the capability, EEXIST.
+        Needs: CAP_MKNOD in the first user namespace, for devices.
+        Kernel: mknod(2).
+        """
+        self._call("mknod", path, mode, device)
+
+    def symlink(self, target: str, path: str) -> None:
+        """Make a symbolic link at path that says target, whatever target is.
+
+        Raises: EEXIST, ENOENT.
+        Needs: nothing beyond the parent's permissions.
+        Kernel: symlink(2).
+        """
+        self._call("symlink", target, path)
+
+    def readlink(self, path: str) -> str:
+        """Return what a symbolic link says.
+
+        Raises: EINVAL when path is no link, ENOENT.
+        Needs: nothing.
+        Kernel: readlink(2).
+        """
+        return str(self._call("readlink", path))
+
+    def link(self, path: str, new_path: str) -> None:
+        """Give a file a second name on the same file system.
+
+        Raises: EXDEV across file systems, EEXIST, EPERM for a directory.
+        Needs: nothing beyond the permissions.
+        Kernel: link(2).
+        """
+        self._call("link", path, new_path)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name; the file goes with its last name and last descriptor.
+
+        Raises: ENOENT, EISDIR, EBUSY (a mount point).
+        Needs: nothing beyond the parent's permissions.
+        Kernel: unlink(2).
+        """
+        self._call("unlink", path)
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Put a file under another name, at once: no moment without one of the two.
+
+        Raises: EXDEV across file systems, ENOTEMPTY, EBUSY.
+        Needs: nothing beyond the parents' permissions.
+        Kernel: rename(2).
+        """
+        self._call("rename", path, new_path)
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Set a file's permissions.
+
+        Raises: EPERM when the file isn't yours, EROFS.
+        Needs: CAP_FOWNER for another owner's file.
+        Kernel: chmod(2).
+        """
+        self._call("chmod", path, mode)
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Set a file's owner and group.
+
+        Args: uid, gid [in this process's user namespace; -1 leaves it].
+        Raises: EPERM without the capability, EINVAL for an id that isn't mapped.
+        Needs: CAP_CHOWN in the user namespace that the file's owner is mapped in.
+        Kernel: chown(2).
+        """
+        self._call("chown", path, uid, gid)
+
+    def read_file(self, path: str) -> str:
+        """Return a whole small file as text: open, read to the end, close.
+
+        Raises: what open and read raise.
+        Needs: nothing beyond the file's permissions.
+        Kernel: open(2), read(2), close(2).
+        """
+        fd, parts = self.open(path), []
+        try:
+            while part := self.read(fd):
+                parts.append(part)
+        finally:
+            self.close(fd)
+        return b"".join(parts).decode(errors="surrogateescape")
+
+    def write_file(self, path: str, text: str) -> None:
+        """Write a text into an existing file by one write(2): open, write, close.
+
+        One write, because a cgroup file or an id map takes its value in one piece.
+
+        Raises: what open and write raise; an errno of write is never lost in a buffer.
+        Needs: what the file asks for.
+        Kernel: open(2), write(2), close(2).
+        """
+        fd = self.open(path, O.WRONLY)
+        try:
+            self.write(fd, text.encode(errors="surrogateescape"))
+        finally:
+            self.close(fd)

@@ -1,0 +1,117 @@
+"""The few structures that system calls take, as ctypes sees them."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS
+
+
+class clone_args(ctypes.Structure):
+    """linux/sched.h, struct clone_args: the argument of clone3(2)."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack",
+            "stack_size", "tls", "set_tid", "set_tid_size", "cgroup",
+        )
+    ]  # fmt: skip
+
+
+class mount_attr(ctypes.Structure):
+    """linux/mount.h, struct mount_attr: the argument of mount_setattr(2)."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in ("attr_set", "attr_clr", "propagation", "userns_fd")
+    ]
+
+
+class cap_header(ctypes.Structure):
+    """linux/capability.h, struct __user_cap_header_struct."""
+
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class cap_data(ctypes.Structure):
+    """linux/capability.h, struct __user_cap_data_struct; version 3 takes two."""
+
+    _fields_ = [
+        (name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")
+    ]
+
+
+CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h, _LINUX_CAPABILITY_VERSION_3
+
+
+@dataclass(frozen=True, slots=True)
+class CloneArgs:
+    """What clone3(2) makes new, in which cgroup (a directory's descriptor)."""
+
+    flags: CLONE
+    exit_signal: int
+    cgroup_fd: int | None = None
+
+    def __str__(self) -> str:
+        flags = self.flags | (
+            CLONE.INTO_CGROUP if self.cgroup_fd is not None else CLONE(0)
+        )
+        return f"{{flags={flags}, exit_signal={self.exit_signal}}}"
+
+    def as_struct(self) -> clone_args:
+        flags = self.flags | (
+            CLONE.INTO_CGROUP if self.cgroup_fd is not None else CLONE(0)
+        )
+        return clone_args(
+            flags=flags, exit_signal=self.exit_signal, cgroup=self.cgroup_fd or 0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MountAttributes:
+    """What mount_setattr(2) sets and clears on a mount."""
+
+    attr_set: MOUNT_ATTR = MOUNT_ATTR(0)
+    attr_clr: MOUNT_ATTR = MOUNT_ATTR(0)
+    propagation: MS = MS(0)
+
+    def __str__(self) -> str:
+        return (
+            f"{{attr_set={self.attr_set}, attr_clr={self.attr_clr}, "
+            f"propagation={self.propagation}}}"
+        )
+
+    def as_struct(self) -> mount_attr:
+        return mount_attr(self.attr_set, self.attr_clr, self.propagation, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitySets:
+    """The three sets that capget(2) and capset(2) carry."""
+
+    effective: frozenset[CAP]
+    permitted: frozenset[CAP]
+    inheritable: frozenset[CAP]
+
+    def __str__(self) -> str:
+        counts = (len(self.effective), len(self.permitted), len(self.inheritable))
+        return "{effective=%d caps, permitted=%d caps, inheritable=%d caps}" % counts
+
+    def as_struct(self) -> ctypes.Array[cap_data]:
+        sets = [
+            sum(1 << cap for cap in group)
+            for group in (self.effective, self.permitted, self.inheritable)
+        ]
+        low = cap_data(*(bits & 0xFFFFFFFF for bits in sets))
+        high = cap_data(*(bits >> 32 for bits in sets))
+        return (cap_data * 2)(low, high)
+
+    @classmethod
+    def from_struct(cls, pair: ctypes.Array[cap_data]) -> CapabilitySets:
+        def caps(name: str) -> frozenset[CAP]:
+            bits = getattr(pair[0], name) | getattr(pair[1], name) << 32
+            return frozenset(cap for cap in CAP if bits >> cap & 1)
+
+        return cls(caps("effective"), caps("permitted"), caps("inheritable"))

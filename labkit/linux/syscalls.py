@@ -1,0 +1,74 @@
+"""The object called `linux`: every system call that the lab makes, by its man-page name.
+
+    linux = Linux()          the plain form
+    Timed()                  the same calls, each one recorded with its duration
+    labkit.linux.trace       the recorder: the same calls, written down and not made
+
+A step receives one of them and touches nothing else; so the same step runs for real,
+is timed, or is only rehearsed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from labkit.errors import SyscallError, WrongProcess
+from labkit.linux.call import Call
+from labkit.linux.files import Files
+from labkit.linux.mounting import Mounting
+from labkit.linux.processes import Processes
+from labkit.linux.table import TABLE
+from labkit.linux.views import HostPid
+
+
+CHANGE_THE_CALLER = frozenset(
+    "unshare setns chroot chdir fchdir pivot_root mount move_mount sethostname "
+    "setdomainname execve setsid setuid setgid setgroups setresuid setresgid capset "
+    "prctl dup2".split()
+)
+"""Calls after which the calling process isn't what it was."""
+
+
+class Linux(Processes, Mounting, Files):
+    """The Linux kernel that this process runs on.
+
+    Args: inside [host pid that steps outside act upon]; forked [True in a process that
+        was made to be changed: only there are calls of CHANGE_THE_CALLER made].
+    """
+
+    def __init__(self, inside: HostPid | None = None, *, forked: bool = False) -> None:
+        self.inside, self.forked = inside, forked
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        if name in CHANGE_THE_CALLER and not self.forked:
+            raise WrongProcess(
+                f"{TABLE[name].text(arguments)}: not in this process",
+                "put the step into a plan: Plan(step).fork() changes a child instead",
+                meaning="it would change the notebook itself, for every later cell",
+            )
+        return super()._call(name, *arguments)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Timed(Linux):
+    """Linux, with a record of every call: `calls` holds them in order."""
+
+    def __init__(self, inside: HostPid | None = None, *, forked: bool = False) -> None:
+        super().__init__(inside, forked=forked)
+        self.calls: list[Call] = []
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        error, start = None, time.perf_counter_ns()
+        try:
+            return super()._call(name, *arguments)
+        except SyscallError as refused:
+            error = refused.errno_name
+            raise
+        finally:
+            duration_us = (time.perf_counter_ns() - start) / 1000
+            self.calls.append(
+                Call(name, TABLE[name].text(arguments), duration_us, error)
+            )

@@ -1,0 +1,185 @@
+"""The table: one row for each system call that the lab makes.
+
+A row has the call's man-page name, the function that makes it, and the kind of each
+argument. The kind says how the argument goes to C and how it is written in an error or
+a trace. Calls that Python's `os` has are taken from there; the others come from libc by name. A
+call for which libc has no symbol is made by number, for the machines whose number is in the row;
+on any other machine it doesn't exist (ENOSYS), never a guess.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+AT_FDCWD = -100  # fcntl.h
+SHOWN_BYTES = 80
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# clone3 returns twice: PyDLL keeps the interpreter's lock, so the child has it too.
+_libc_holding_the_lock = ctypes.PyDLL(None, use_errno=True)
+
+
+class Kind(NamedTuple):
+    """How an argument goes to C, and how it is written."""
+
+    encode: Callable[[Any], Any]
+    show: Callable[[Any], str]
+
+
+class Row(NamedTuple):
+    """One system call: its name, what makes it, and its arguments' kinds."""
+
+    name: str
+    function: Callable[..., Any]
+    kinds: tuple[Kind, ...]
+
+    def text(self, arguments: tuple[Any, ...]) -> str:
+        """Return the call as one would write it in C."""
+        shown = (
+            kind.show(arg) for kind, arg in zip(self.kinds, arguments, strict=True)
+        )
+        return f"{self.name}({', '.join(shown)})"
+
+
+def _quoted(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    text = os.fsdecode(value)
+    text = text if len(text) <= SHOWN_BYTES else text[:SHOWN_BYTES] + "..."
+    return '"' + text.replace("\n", "\\n").replace("\0", "\\0") + '"'
+
+
+def _bytes_or_null(value: Any) -> bytes | None:
+    return None if value is None else os.fsencode(value)
+
+
+def _directory(value: int) -> str:
+    return "AT_FDCWD" if value == AT_FDCWD else str(int(value))
+
+
+def _signal(value: int) -> str:
+    return (
+        signal.Signals(value).name if value in list(signal.Signals) else str(int(value))
+    )
+
+
+PATH = Kind(_bytes_or_null, _quoted)
+TEXT = PATH
+DATA = Kind(lambda value: value, _quoted)
+INT = Kind(int, lambda value: str(int(value)))
+FLAGS = Kind(int, str)
+NAMED = FLAGS
+FD = Kind(int, _directory)
+MODE = Kind(int, lambda value: f"{int(value):#o}".replace("0o", "0"))
+SIGNAL = Kind(int, _signal)
+LIST = Kind(
+    lambda value: value, lambda value: "[" + ", ".join(map(_quoted, value)) + "]"
+)
+ENVIRONMENT = Kind(lambda value: value, lambda value: f"[{len(value)} variables]")
+IDS = Kind(list, lambda value: "[" + ", ".join(map(str, value)) + "]")
+STRUCT = Kind(lambda value: value, str)
+
+
+def _from_libc(name: str, *kinds: Kind, number: dict[str, int] | None = None) -> Row:
+    symbol = getattr(_libc, name, None)
+    if symbol is not None:
+        return Row(name, _checked(symbol, kinds), kinds)
+    here = (number or {}).get(os.uname().machine)
+    if here is None:
+        return Row(name, _missing, kinds)
+    library = _libc_holding_the_lock if name == "clone3" else _libc
+    return Row(name, _checked(library.syscall, kinds, here), kinds)
+
+
+def _checked(symbol: Any, kinds: tuple[Kind, ...], *first: int) -> Callable[..., int]:
+    def call(*arguments: Any) -> int:
+        encoded = [
+            _to_c(kind.encode(a)) for kind, a in zip(kinds, arguments, strict=True)
+        ]
+        result: int = symbol(*map(ctypes.c_long, first), *encoded)
+        if result == -1:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return result
+
+    return call
+
+
+def _to_c(value: Any) -> Any:
+    # A plain Python int would go as a C int: flags above bit 31 would be cut off.
+    return ctypes.c_ulong(value) if isinstance(value, int) else value
+
+
+def _missing(*arguments: Any) -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def _from_os(
+    name: str, *kinds: Kind, function: Callable[..., Any] | None = None
+) -> Row:
+    return Row(name, function or getattr(os, name), kinds)
+
+
+# Since Linux 5.1 new calls have one number on every machine.
+_SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
+_rows = (
+    # namespaces and processes
+    _from_libc("unshare", FLAGS),
+    _from_libc("setns", FD, FLAGS),
+    _from_libc("clone3", STRUCT, INT, number=dict.fromkeys(_SAME_EVERYWHERE, 435)),
+    _from_libc("prctl", NAMED, INT, INT, INT, INT),
+    _from_libc("capget", STRUCT, STRUCT),
+    _from_libc("capset", STRUCT, STRUCT),
+    _from_libc("sethostname", TEXT, INT),
+    _from_libc("setdomainname", TEXT, INT),
+    _from_os("fork"),
+    _from_os("waitpid", INT, INT),
+    _from_os("execve", PATH, LIST, ENVIRONMENT, function=lambda path, argv, envp: os.execve(
+        path, list(argv), dict(item.split("=", 1) for item in envp))),
+    _from_os("getpid"),
+    _from_os("setsid"),
+    _from_os("kill", INT, SIGNAL),
+    _from_os("pidfd_open", INT, INT),
+    _from_os("pidfd_send_signal", FD, SIGNAL, function=signal.pidfd_send_signal),
+    _from_os("setuid", INT),
+    _from_os("setgid", INT),
+    _from_os("setgroups", IDS),
+    _from_os("setresuid", INT, INT, INT),
+    _from_os("setresgid", INT, INT, INT),
+    # mounts and roots
+    _from_libc("mount", PATH, PATH, TEXT, FLAGS, TEXT),
+    _from_libc("umount2", PATH, FLAGS),
+    _from_libc("pivot_root", PATH, PATH),
+    _from_os("chroot", PATH),
+    _from_os("chdir", PATH),
+    _from_os("fchdir", FD),
+    _from_libc("open_tree", FD, PATH, FLAGS),
+    _from_libc("move_mount", FD, PATH, FD, PATH, FLAGS),
+    _from_libc("fsopen", TEXT, FLAGS),
+    _from_libc("fsconfig", FD, NAMED, TEXT, TEXT, INT),
+    _from_libc("fsmount", FD, FLAGS, FLAGS),
+    _from_libc("mount_setattr", FD, PATH, FLAGS, STRUCT, INT),
+    # files
+    _from_os("open", PATH, FLAGS, MODE),
+    _from_os("close", FD),
+    _from_os("read", FD, INT),
+    _from_os("write", FD, DATA),
+    _from_os("dup2", FD, FD),
+    _from_os("mkdir", PATH, MODE),
+    _from_os("rmdir", PATH),
+    _from_os("mknod", PATH, MODE, INT),
+    _from_os("symlink", PATH, PATH),
+    _from_os("readlink", PATH),
+    _from_os("link", PATH, PATH),
+    _from_os("unlink", PATH),
+    _from_os("rename", PATH, PATH),
+    _from_os("chmod", PATH, MODE),
+    _from_os("chown", PATH, INT, INT),
+)  # fmt: skip
+
+TABLE: dict[str, Row] = {row.name: row for row in _rows}

@@ -1,0 +1,40 @@
+"""Step, Plan, Child, Handle: the four nouns of the lab. Layer 3. Chapter 01.
+
+step       one change, as a value; the rules of order
+plan       an ordered tuple of steps
+child      a plan being applied: outside.py and inside.py are its two processes
+events     what a child tells
+handle     what stays, and how it is found and removed
+program    how a process becomes a program
+channel, pipes   how notebook, outside and inside talk
+"""
+
+from labkit.plan.child import Child
+from labkit.plan.events import Event, Exit, Result
+from labkit.plan.handle import Handle
+from labkit.plan.plan import Plan
+from labkit.plan.step import (
+    After,
+    FollowedBy,
+    FunctionStep,
+    Requires,
+    Step,
+    Where,
+    step,
+)
+
+__all__ = [
+    "After",
+    "Child",
+    "Event",
+    "Exit",
+    "FollowedBy",
+    "FunctionStep",
+    "Handle",
+    "Plan",
+    "Requires",
+    "Result",
+    "Step",
+    "Where",
+    "step",
+]

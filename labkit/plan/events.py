@@ -1,0 +1,85 @@
+"""What a child tells while it works: frozen values, JSON-able both ways."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.linux.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step was applied: the calls it made, how long it took, and why it failed if so.
+
+    `error` is the errno's name, or an error's class. `duration_us` is in microseconds.
+    """
+
+    index: int  # 0 for the plan's first step
+    total: int
+    step: str
+    kind: str
+    where: str
+    duration_us: float
+    calls: tuple[Call, ...]
+    error: str | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Event({self.index + 1}/{self.total} {self.step}: {self.error or 'done'})"
+        )
+
+    def text(self) -> str:
+        """Return the event in full: the step, its time, and every call it made."""
+        head = f"{self.index + 1}/{self.total} {self.step}  [{self.duration_us:.0f} us]"
+        return "\n".join([head, *(f"      {call!r}" for call in self.calls)])
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("index", "total", "step", "kind", "where", "duration_us", "error")
+        calls = [call.to_json() for call in self.calls]
+        return {**{name: getattr(self, name) for name in names}, "calls": calls}
+
+
+def event_from_json(fields: dict[str, Any]) -> Event:
+    """Rebuild an event from what `to_json` returned."""
+    calls = tuple(Call(**call) for call in fields["calls"])
+    return Event(**{**fields, "calls": calls})
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: with a code, or by a signal (its name)."""
+
+    code: int | None
+    signal: str | None = None
+
+    @classmethod
+    def from_status(cls, status: int) -> Exit:
+        """Return the meaning of a wait status (waitpid(2))."""
+        code = os.waitstatus_to_exitcode(status)
+        return cls(code) if code >= 0 else cls(None, signal.Signals(-code).name)
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    def __str__(self) -> str:
+        return (
+            f"exit code {self.code}"
+            if self.signal is None
+            else f"killed by {self.signal}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A program that has ended: how, and what it said."""
+
+    exit: Exit
+    stdout: str
+    stderr: str = ""
+
+    def __repr__(self) -> str:
+        return f"Result({self.exit})"

@@ -1,0 +1,144 @@
+"""Handle: what the kernel or the disk keeps after a step, found again by name.
+
+Before a handle is acquired, a record of it is written: its kind, its name, what its
+removal needs, and its owner (pid and start time, because a pid alone is used again).
+`labkit sweep` removes what has a dead owner.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from labkit import state
+from labkit.errors import StateError
+from labkit.linux.views import HostPath
+
+_FOLDER = "handles"
+
+
+class Handle(ABC):
+    """Something with a name that can be removed, twice if need be."""
+
+    kind: ClassVar[str]
+    name: str
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Undo the handle and forget its record. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.remove()
+        except Exception as problem:
+            if error is None:
+                raise
+            # The first error is the one to read; that the clean-up failed too is a note.
+            error.add_note(f"and removing {self.name} failed: {problem}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A handle's record on disk."""
+
+    path: Path
+    kind: str
+    name: str
+    undo: dict[str, Any]
+    owner_pid: int
+    owner_start: int  # clock ticks after boot, field 22 of /proc/PID/stat
+
+    @property
+    def owner_alive(self) -> bool:
+        return start_time(self.owner_pid) == self.owner_start
+
+    @property
+    def ours(self) -> bool:
+        return self.owner_pid == os.getpid() and self.owner_alive
+
+    def update(self, undo: dict[str, Any]) -> None:
+        """Write what the removal needs now."""
+        record(self.kind, self.name, undo, durable=False)
+
+    def forget(self) -> None:
+        """Remove the record; the handle is gone."""
+        self.path.unlink(missing_ok=True)
+
+
+def record(
+    kind: str, name: str, undo: dict[str, Any], *, durable: bool = True
+) -> Record:
+    """Write down a handle that this process is about to acquire.
+
+    Args: undo [JSON-able, what removal needs]; durable [False for what a power cut ends
+        anyway].
+    Raises: HostError when the state directory can't be written.
+    """
+    me = os.getpid()
+    kept = Record(_path(kind, name), kind, name, undo, me, start_time(me) or 0)
+    fields = {
+        k: getattr(kept, k)
+        for k in ("kind", "name", "undo", "owner_pid", "owner_start")
+    }
+    state.write(HostPath(str(kept.path)), json.dumps(fields), durable=durable)
+    return kept
+
+
+def records() -> tuple[Record, ...]:
+    """Return every record in the state directory, sorted by kind and name."""
+    paths = sorted(Path(state.location(), _FOLDER).glob("*.json"))
+    return tuple(found for path in paths if (found := _read(path)) is not None)
+
+
+def take_over(kind: str, name: str) -> Record | None:
+    """Return the record of a handle of that name if it may be replaced.
+
+    It may when this process owns it (the cell was run again) or its owner is dead.
+
+    Raises: StateError when another living process owns it.
+    """
+    found = _read(_path(kind, name))
+    if found is None or found.ours or not found.owner_alive:
+        return found
+    raise StateError(
+        f"{kind} {name!r} belongs to another running notebook",
+        "choose another name, or shut that notebook down",
+    )
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks after boot; None if it isn't there."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name, field 2, may hold spaces and parentheses: count from its end.
+    after_name = text.rpartition(")")[2].split()
+    return None if after_name[0] == "Z" else int(after_name[19])
+
+
+def _path(kind: str, name: str) -> Path:
+    return Path(state.directory(_FOLDER), f"{kind}-{name}.json")
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(path, **json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None

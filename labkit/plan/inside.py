@@ -1,0 +1,130 @@
+"""The inside: the process that becomes the container. It applies steps when asked.
+
+It has one thread and reads words from its outside. Everything it may need is imported
+before it starts: after a chroot an import would look in the wrong file tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from labkit.errors import LabError, StepFailed
+from labkit.linux.syscalls import Linux, Timed
+from labkit.plan.channel import Channel, Message
+from labkit.plan.events import Event
+from labkit.plan.program import become
+from labkit.plan.step import Step
+
+
+def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
+    """Apply steps and run commands as words arrive, until end-of-file. Never returns."""
+    while (received := channel.receive()) is not None:
+        message, descriptors = received
+        if message["word"] == "step":
+            reply = perform(steps, message["index"], Timed(forked=True))
+        elif message["word"] == "exec":
+            reply = run_command(message, descriptors, channel)
+        else:
+            continue  # a "kill" that came after its command had ended
+        if reply is not None:
+            channel.send(reply)
+            if reply.get("successor"):
+                os._exit(0)  # the new process has the seat now
+    os._exit(0)
+
+
+def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
+    """Apply one step; return what is told about it, or None in a process just forked."""
+    step, error, successor, start = steps[index], None, None, time.perf_counter_ns()
+    try:
+        successor = step.apply(linux)
+    except LabError as refused:
+        error = refused
+    except Exception as raised:
+        error = _learners_error(step, raised)
+    if successor == 0:
+        return None
+    event = Event(
+        index,
+        len(steps),
+        step.describe(),
+        type(step).__name__,
+        step.where,
+        (time.perf_counter_ns() - start) / 1000,
+        tuple(linux.calls),
+        _short(error),
+    )
+    sys.stdout.flush()  # what a learner's function printed
+    told = error.to_json() if error else None
+    return {"event": event.to_json(), "error": told, "successor": successor}
+
+
+def run_command(
+    message: Message, descriptors: list[int], channel: Channel
+) -> Message | None:
+    """Run one command beside the parked inside; return how it ended."""
+    problem_read, problem_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become_command(message, descriptors, problem_write)
+    for fd in (*descriptors, problem_write):
+        os.close(fd)
+    with open(problem_read, "rb") as pipe:
+        problem = pipe.read()  # end-of-file: execve closed it, or the process died
+    status = _wait(pid, channel)
+    return {"error": json.loads(problem)} if problem else {"status": status}
+
+
+def _become_command(message: Message, descriptors: list[int], problem: int) -> NoReturn:
+    linux = Linux(forked=True)
+    try:
+        os.setpgid(0, 0)  # so that a kill reaches what the command starts
+        for target, fd in enumerate(descriptors):
+            linux.dup2(fd, target)
+        become(linux, message["argv"], message["env"])
+    except LabError as error:
+        os.write(problem, json.dumps(error.to_json()).encode())
+    os._exit(127)
+
+
+def _wait(pid: int, channel: Channel) -> int:
+    # Waits for the command, and meanwhile for a word: "kill", or end-of-file.
+    pidfd = os.pidfd_open(pid)
+    ended = False
+    while not ended:
+        ready = select.select([pidfd, channel], [], [])[0]
+        ended = pidfd in ready
+        if not ended:
+            received = channel.receive()
+            os.killpg(pid, signal.SIGKILL)
+            if received is None:
+                os._exit(0)
+    os.close(pidfd)
+    return os.waitpid(pid, 0)[1]
+
+
+def _learners_error(step: Step, raised: Exception) -> StepFailed:
+    frame = raised.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = ""
+    if frame is not None:
+        where = f"in {frame.tb_frame.f_code.co_name}, line {frame.tb_lineno}"
+    return StepFailed(
+        f"{step!r}: {type(raised).__name__}: {raised}",
+        "mend the function, run its cell again, and fork a new child",
+        meaning=f"the step's own code raised it, {where}",
+    )
+
+
+def _short(error: LabError | None) -> str | None:
+    if error is None:
+        return None
+    return getattr(error, "errno_name", type(error).__name__)

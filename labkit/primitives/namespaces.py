@@ -1,0 +1,168 @@
+"""Namespaces: what a process may see. All eight kinds. Chapter 04.
+
+    Unshare(CLONE.NEWUTS)        new namespaces for the inside
+    JoinNamespaces(pid)          another process's namespaces: how exec enters a container
+    SetHostname("box")           a first effect that can be seen
+    Namespaces.of(pid)           which namespaces a process is in; two can be compared
+
+Reading order: Unshare, SetHostname, Namespaces, JoinNamespaces.
+Left out: time offsets (/proc/PID/timens_offsets) and persistent namespaces (a bind mount).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from labkit.linux import proc
+from labkit.linux.flags import CLONE, NamespaceType
+from labkit.linux.syscalls import Linux
+from labkit.linux.views import HostPid
+from labkit.plan.step import After, Step
+
+ALL = (
+    CLONE.NEWNS
+    | CLONE.NEWPID
+    | CLONE.NEWNET
+    | CLONE.NEWUTS
+    | CLONE.NEWIPC
+    | CLONE.NEWCGROUP
+)
+"""The namespaces that a container started by root gets (no user, no time)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unshare(Step):
+    """Move the inside into new namespaces.
+
+    A new PID or time namespace is entered by children only: Fork() after it. A new
+    mount namespace starts as a copy of the old one, shared mounts included.
+
+    Args: flags [CLONE.NEWNS and so on, joined by |].
+    Raises: EPERM without the capability, ENOSPC at the limit on namespaces.
+    Needs: CAP_SYS_ADMIN in your user namespace, except with CLONE.NEWUSER.
+    Kernel: unshare(2), namespaces(7). Spec: OCI runtime, linux.namespaces.
+    """
+
+    flags: CLONE
+
+    man: ClassVar[tuple[str, ...]] = ("unshare(2)", "namespaces(7)")
+    needs: ClassVar[str] = (
+        "CAP_SYS_ADMIN in your user namespace, except with CLONE_NEWUSER"
+    )
+
+    def describe(self) -> str:
+        kinds = [kind.value for kind in NamespaceType if kind.clone & self.flags]
+        return f"new namespaces: {', '.join(kinds)}"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.unshare(self.flags)
+        return None
+
+    def covers(self, example: Step) -> bool:
+        return (
+            isinstance(example, Unshare) and example.flags & self.flags == example.flags
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SetHostname(Step):
+    """Set the host name in the inside's UTS namespace.
+
+    Args: name [at most 64 bytes].
+    Raises: EPERM without the capability, EINVAL for a name that is too long.
+    Needs: CAP_SYS_ADMIN in the user namespace that owns the UTS namespace.
+    Kernel: sethostname(2), uts_namespaces(7). Spec: OCI runtime, hostname.
+    """
+
+    name: str
+
+    man: ClassVar[tuple[str, ...]] = ("sethostname(2)", "uts_namespaces(7)")
+    needs: ClassVar[str] = "CAP_SYS_ADMIN in the owner of the UTS namespace"
+
+    def describe(self) -> str:
+        return f"set the host name to {self.name}"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.sethostname(self.name)
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JoinNamespaces(Step):
+    """Enter the namespaces of another process, as `docker exec` does.
+
+    One setns with a pidfd enters them all at once; Fork() after it to be in its PID
+    namespace.
+
+    Args: pid [host pid of a process in them]; flags [which kinds].
+    Raises: ESRCH when it has ended, EPERM without the capability.
+    Needs: CAP_SYS_ADMIN in the user namespaces that own them.
+    Kernel: setns(2); a pidfd since Linux 5.8.
+    """
+
+    pid: HostPid
+    flags: CLONE = ALL
+
+    man: ClassVar[tuple[str, ...]] = ("setns(2)", "pidfd_open(2)")
+    needs: ClassVar[str] = "CAP_SYS_ADMIN in the owners of the namespaces"
+
+    def describe(self) -> str:
+        kinds = [kind.value for kind in NamespaceType if kind.clone & self.flags]
+        return f"join the container's namespaces: {', '.join(kinds)}"
+
+    def apply(self, linux: Linux) -> int | None:
+        pidfd = linux.pidfd_open(self.pid)
+        linux.setns(pidfd, self.flags)
+        linux.close(pidfd)
+        return None
+
+
+SetHostname.rules = (
+    After(Unshare(CLONE.NEWUTS), "before it, the name would be the host's own"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces(Mapping[NamespaceType, int]):
+    """Which namespaces a process is in. `a - b` are the kinds in which two differ.
+
+    The inode numbers are values of the mapping; they never appear in its text.
+    """
+
+    inodes: tuple[tuple[NamespaceType, int], ...]
+
+    @classmethod
+    def of(cls, pid: int | str = "self") -> Namespaces:
+        """Return the namespaces of a process [host pid, or "self"].
+
+        Raises: FileNotFoundError when it has ended; PermissionError for another user's.
+        Needs: CAP_SYS_PTRACE for another user's process.
+        Kernel: namespaces(7), The /proc/pid/ns/ directory.
+        """
+        return cls(tuple(proc.namespace_ids(pid).items()))
+
+    def __getitem__(self, kind: NamespaceType) -> int:
+        return dict(self.inodes)[kind]
+
+    def __iter__(self) -> Iterator[NamespaceType]:
+        return iter(dict(self.inodes))
+
+    def __len__(self) -> int:
+        return len(self.inodes)
+
+    def __sub__(self, other: Namespaces) -> frozenset[NamespaceType]:
+        return frozenset(kind for kind in self if self[kind] != other.get(kind))
+
+    def __repr__(self) -> str:
+        return f"Namespaces({', '.join(self)})"
+
+    def compared(self, other: Namespaces) -> str:
+        """Return a table: for each kind, whether the two processes share it."""
+        differ = self - other
+        lines = [
+            f"{kind.value:8} {'differs' if kind in differ else 'shared'}"
+            for kind in self
+        ]
+        return "\n".join(lines)
