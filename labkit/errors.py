@@ -1,4 +1,4 @@
-"""Every error that the lab raises, in three lines: what failed, what it means, what to try.
+"""Every error of the lab, in three lines: what failed, what it means, what to try.
 
     LabError                 message, meaning, hint, see
     |-- SyscallError         also an OSError: the call as written in C, errno by name

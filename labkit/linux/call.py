@@ -12,7 +12,7 @@ from labkit.linux.views import HostPid
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that was made: as in C, how long it took, and its errno if it failed."""
+    """A system call that was made: as in C, its duration, its errno if it failed."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""System calls about files: cgroups and id maps are file writes. Chapters 03, 04, 06."""
+"""System calls about files: cgroups and id maps are files. Chapters 03, 04, 06."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from labkit.linux.call import Caller
 from labkit.linux.flags import O
 
 _READ_AT_ONCE = 65536
+_FLAGS_NONE = O(0)
 
 
 class Files(Caller):
     """The part of `linux` that is about files; descriptors are close-on-exec."""
 
-    def open(self, path: str, flags: O = O(0), mode: int = 0o644) -> int:
+    def open(self, path: str, flags: O = _FLAGS_NONE, mode: int = 0o644) -> int:
         """Return a descriptor of a file.
 
-        Args: path [as this process sees it]; mode [permissions of a file that O.CREAT makes].
+        Args: path [as this process sees it]; mode [permissions of a file that O.CREAT
+            makes].
         Raises: ENOENT, EACCES, EEXIST (O.EXCL), ELOOP (O.NOFOLLOW), EMFILE.
         Needs: nothing beyond the file's permissions.
         Kernel: open(2).
@@ -68,7 +70,7 @@ class Files(Caller):
         self._call("mkdir", path, mode)
 
     def rmdir(self, path: str) -> None:
-        """Remove an empty directory. In a cgroup file system: a cgroup without processes.
+        """Remove an empty directory. In a cgroup file system: an empty cgroup.
 
         Raises: ENOTEMPTY, EBUSY (a mount point, or a cgroup in use), ENOENT.
         Needs: nothing beyond the parent's permissions.

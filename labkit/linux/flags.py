@@ -1,7 +1,8 @@
 """Flags and kinds, spelled as the kernel's headers spell them.
 
 `str(CLONE.NEWNS | CLONE.NEWPID)` is `CLONE_NEWNS|CLONE_NEWPID`: the type's name is the
-prefix, so a traced call reads like strace. Values are from the headers named beside each type.
+prefix, so a traced call reads like strace. Values are from the headers named beside
+each type.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from labkit.linux.processes import _Pointed
 from labkit.linux.structs import MountAttributes
 from labkit.linux.table import AT_FDCWD
 
+_NO_MS, _NO_MNT, _NO_ATTRIBUTES = MS(0), MNT(0), MOUNT_ATTR(0)
+
 
 class Mounting(Caller):
     """The part of `linux` that is about mounts and roots."""
@@ -24,13 +26,13 @@ class Mounting(Caller):
         source: str | None,
         target: str,
         fstype: str | None = None,
-        flags: MS = MS(0),
+        flags: MS = _NO_MS,
         data: str | None = None,
     ) -> None:
         """Attach a file system, bind a directory, or change how a mount propagates.
 
         Args: source [device, directory or name, as this process sees it]; target [must
-            exist]; fstype ["proc", "tmpfs", "overlay"; None for a bind]; data [options].
+            exist]; fstype ["proc", "overlay"; None for a bind]; data [options].
         Raises: EPERM without the capability, ENOENT for a missing path, ENODEV for an
             unknown fstype, EINVAL when target is no mount point but must be.
         Needs: CAP_SYS_ADMIN in the user namespace that owns your mount namespace.
@@ -38,10 +40,10 @@ class Mounting(Caller):
         """
         self._call("mount", source, target, fstype, flags, data)
 
-    def umount2(self, target: str, flags: MNT = MNT(0)) -> None:
+    def umount2(self, target: str, flags: MNT = _NO_MNT) -> None:
         """Detach a mount from this process's mount namespace.
 
-        Raises: EBUSY when it is in use (MNT.DETACH hides it at once and frees it later),
+        Raises: EBUSY when it is in use (MNT.DETACH hides it at once, frees it later);
             EINVAL when target is no mount point.
         Needs: CAP_SYS_ADMIN in the user namespace that owns your mount namespace.
         Kernel: umount2(2).
@@ -126,14 +128,14 @@ class Mounting(Caller):
     ) -> None:
         """Set one option of a file system being configured, or create it.
 
-        Raises: EINVAL for an option that the file system doesn't know; its reason can be
-            read from fs_fd.
+        Raises: EINVAL for an option that the file system doesn't know; the reason can
+            be read from fs_fd.
         Needs: what the file system asks for.
         Kernel: fsconfig(2), since Linux 5.2.
         """
         self._call("fsconfig", fs_fd, command, key, value, 0)
 
-    def fsmount(self, fs_fd: int, attributes: MOUNT_ATTR = MOUNT_ATTR(0)) -> int:
+    def fsmount(self, fs_fd: int, attributes: MOUNT_ATTR = _NO_ATTRIBUTES) -> int:
         """Make a detached mount of a configured file system; return its descriptor.
 
         Raises: EINVAL before FSCONFIG.CMD_CREATE, EPERM without the capability.

@@ -1,6 +1,6 @@
 """System calls about processes, their namespaces and their privileges. Chapters 01, 04.
 
-Reading order: fork, execve, waitpid, kill; unshare, setns, clone3; ids and capabilities.
+Reading order: fork, execve, waitpid, kill; unshare, setns, clone3; ids, capabilities.
 """
 
 from __future__ import annotations

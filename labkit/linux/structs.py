@@ -96,8 +96,8 @@ class CapabilitySets:
     inheritable: frozenset[CAP]
 
     def __str__(self) -> str:
-        counts = (len(self.effective), len(self.permitted), len(self.inheritable))
-        return "{effective=%d caps, permitted=%d caps, inheritable=%d caps}" % counts
+        names = ("effective", "permitted", "inheritable")
+        return f"{{{', '.join(f'{n}={len(getattr(self, n))} caps' for n in names)}}}"
 
     def as_struct(self) -> ctypes.Array[cap_data]:
         sets = [

@@ -1,4 +1,4 @@
-"""The object called `linux`: every system call that the lab makes, by its man-page name.
+"""The object called `linux`: the system calls, by their man-page names.
 
     linux = Linux()          the plain form
     Timed()                  the same calls, each one recorded with its duration
@@ -21,11 +21,31 @@ from labkit.linux.processes import Processes
 from labkit.linux.table import TABLE
 from labkit.linux.views import HostPid
 
-
 CHANGE_THE_CALLER = frozenset(
-    "unshare setns chroot chdir fchdir pivot_root mount move_mount sethostname "
-    "setdomainname execve setsid setuid setgid setgroups setresuid setresgid capset "
-    "prctl dup2".split()
+    # fmt: off
+    (
+        "unshare",
+        "setns",
+        "chroot",
+        "chdir",
+        "fchdir",
+        "pivot_root",
+        "mount",
+        "move_mount",
+        "sethostname",
+        "setdomainname",
+        "execve",
+        "setsid",
+        "setuid",
+        "setgid",
+        "setgroups",
+        "setresuid",
+        "setresgid",
+        "capset",
+        "prctl",
+        "dup2",
+    )
+    # fmt: on
 )
 """Calls after which the calling process isn't what it was."""
 

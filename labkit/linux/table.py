@@ -2,9 +2,9 @@
 
 A row has the call's man-page name, the function that makes it, and the kind of each
 argument. The kind says how the argument goes to C and how it is written in an error or
-a trace. Calls that Python's `os` has are taken from there; the others come from libc by name. A
-call for which libc has no symbol is made by number, for the machines whose number is in the row;
-on any other machine it doesn't exist (ENOSYS), never a guess.
+a trace. Calls that Python's `os` has are taken from there; the others come from libc by
+name. A call for which libc has no symbol is made by number, for the machines whose
+number is in the row; on any other machine it doesn't exist (ENOSYS), never a guess.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 AT_FDCWD = -100  # fcntl.h
@@ -125,6 +125,10 @@ def _from_os(
     return Row(name, function or getattr(os, name), kinds)
 
 
+def _execve(path: str, argv: Sequence[str], envp: Sequence[str]) -> None:
+    os.execve(path, list(argv), dict(item.split("=", 1) for item in envp))
+
+
 # Since Linux 5.1 new calls have one number on every machine.
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 _rows = (
@@ -139,8 +143,7 @@ _rows = (
     _from_libc("setdomainname", TEXT, INT),
     _from_os("fork"),
     _from_os("waitpid", INT, INT),
-    _from_os("execve", PATH, LIST, ENVIRONMENT, function=lambda path, argv, envp: os.execve(
-        path, list(argv), dict(item.split("=", 1) for item in envp))),
+    _from_os("execve", PATH, LIST, ENVIRONMENT, function=_execve),
     _from_os("getpid"),
     _from_os("setsid"),
     _from_os("kill", INT, SIGNAL),

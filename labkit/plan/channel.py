@@ -1,8 +1,8 @@
 """Messages between the notebook, a child's outside and its inside.
 
 JSON with a length before it, over a socket pair, with descriptors beside it where a
-message needs them. JSON and not pickle: whoever sits inside a container must not be able
-to make the notebook run code by what it sends.
+message needs them. JSON and not pickle: whoever sits inside a container must not be
+able to make the notebook run code by what it sends.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Child:
         self._subscribers: list[OnEvent] = [on_event] if on_event else []
         self._lock = threading.RLock()  # a view's buttons may run on another thread
         self._failed = self._replaced = self._stopped = False
-        self._output = tempfile.TemporaryFile(prefix="labkit-output-")
+        self._output = tempfile.TemporaryFile(prefix="labkit-output-")  # noqa: SIM115
         self._channel, self._outside = self._fork()
         self.pid = HostPid(self._receive()["inside"])
         self._record = handle.record(
@@ -74,7 +74,7 @@ class Child:
         self.stop()
 
     def subscribe(self, subscriber: OnEvent) -> None:
-        """Have a function called with each event from now on, in the thread of `next`."""
+        """Call a function with each event from now on, in the thread of `next`."""
         self._subscribers.append(subscriber)
 
     def next(self) -> Event:
@@ -103,7 +103,7 @@ class Child:
         return event
 
     def run(self) -> tuple[Event, ...]:
-        """Apply the remaining steps; return their events. Stops at the first that fails."""
+        """Apply the remaining steps, up to one that fails; return their events."""
         first = len(self.events)
         while len(self.events) < len(self.steps):
             self.next()
@@ -117,7 +117,7 @@ class Child:
         stdin: str = "",
         timeout_s: float | None = 60,
     ) -> Result:
-        """Run a command inside, as the parked child sees the world; return what it said.
+        """Run a command inside, in the parked child's world; return what it said.
 
         Args: argv [argv[0] is looked for along the PATH of env, inside]; timeout_s
             [seconds, None for no limit].

@@ -46,7 +46,7 @@ class Handle(ABC):
         except Exception as problem:
             if error is None:
                 raise
-            # The first error is the one to read; that the clean-up failed too is a note.
+            # The first error is the one to read; the failed clean-up is a note to it.
             error.add_note(f"and removing {self.name} failed: {problem}")
 
     def __repr__(self) -> str:
@@ -123,7 +123,7 @@ def take_over(kind: str, name: str) -> Record | None:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks after boot; None if it isn't there."""
+    """Return when a process started, in clock ticks after boot; None if it ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -24,7 +24,7 @@ from labkit.plan.step import Step
 
 
 def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
-    """Apply steps and run commands as words arrive, until end-of-file. Never returns."""
+    """Apply steps and run commands as words arrive, until end-of-file."""
     while (received := channel.receive()) is not None:
         message, descriptors = received
         if message["word"] == "step":
@@ -41,7 +41,7 @@ def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
 
 
 def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
-    """Apply one step; return what is told about it, or None in a process just forked."""
+    """Apply one step; return what is told of it, or None in a process just forked."""
     step, error, successor, start = steps[index], None, None, time.perf_counter_ns()
     try:
         successor = step.apply(linux)
@@ -99,7 +99,7 @@ def _wait(pid: int, channel: Channel) -> int:
     pidfd = os.pidfd_open(pid)
     ended = False
     while not ended:
-        ready = select.select([pidfd, channel], [], [])[0]
+        ready = select.select([pidfd, channel.fileno()], [], [])[0]
         ended = pidfd in ready
         if not ended:
             received = channel.receive()

@@ -3,10 +3,11 @@
     notebook  <-- words, events -->  outside  <-- words, events -->  inside
                end-of-file ends both          end-of-file: exec, or death
 
-It applies the steps whose place is outside (writing id maps, for instance, which only an
-outside process may), passes the other words on, and tells the notebook how the inside
-ended. It has a session of its own: Jupyter interrupts by signalling the notebook's group.
-When the notebook hangs up, or dies, it kills what is left of its family and leaves.
+It applies the steps whose place is outside (writing id maps, for instance, which only
+an outside process may), passes the other words on, and tells the notebook how the
+inside ended. It has a session of its own: Jupyter interrupts by signalling
+the notebook's group. When the notebook hangs up, or dies, it kills what is left of its
+family.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Outside:
         return HostPid(pid), ours
 
     def _one_round(self) -> bool:
-        watched = [self.channel, self.wakeup, *filter(None, [self.inside_channel])]
+        watched: list[Channel | int] = [self.channel, self.wakeup]
+        watched += [self.inside_channel] if self.inside_channel else []
         ready = select.select(watched, [], [])[0]
         if self.inside_channel in ready:  # first: it may name a new inside
             self._hear_inside()
@@ -128,7 +130,7 @@ class Outside:
         self.channel.send(reply)
 
     def _inside_hung_up(self) -> None:
-        # Either another program sits there now (its channel closed on exec), or it died.
+        # Another program sits there now (its channel closed on exec), or it died.
         assert self.inside_channel is not None
         self.inside_channel.close()
         self.inside_channel = None
@@ -162,8 +164,8 @@ def _leave_the_notebook(channel: Channel, output_fd: int) -> None:
         if fd > 2 and fd != channel.fileno():
             with contextlib.suppress(OSError):  # EBADF: the listing's own descriptor
                 os.close(fd)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", closefd=False)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     _name_this_process("labkit:outside")
     Linux(forked=True).prctl(PR.SET_CHILD_SUBREAPER, 1)
 
@@ -182,7 +184,7 @@ def _wake_on_sigchld() -> int:
 
 
 def _died(pid: int) -> bool:
-    # A process that left with a code has run a program; a signal means that it was killed.
+    # Leaving with a code means that it ran a program; a signal, that it was killed.
     pidfd = os.pidfd_open(pid)
     ended = select.select([pidfd], [], [], _DEATH_NOTICE_S)[0]
     os.close(pidfd)
@@ -193,7 +195,7 @@ def _died(pid: int) -> bool:
 
 
 def _kill_family() -> None:
-    # Kill the children; orphans become ours (subreaper) and are killed in the next round.
+    # Kill the children; orphans become ours (subreaper) and go in the next round.
     me = os.getpid()
     with contextlib.suppress(ChildProcessError):  # ECHILD: nobody is left
         for _ in range(_KILL_ROUNDS):

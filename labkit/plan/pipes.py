@@ -43,7 +43,7 @@ class Pipes:
             self._close(fd)
 
     def close_the_childs_ends(self) -> None:
-        """Close them here, so that end-of-file arrives when the child's copies close."""
+        """Close them here, so that end-of-file comes when the child's copies close."""
         for fd in self.for_the_child:
             os.close(fd)
         self.for_the_child = []
@@ -52,7 +52,7 @@ class Pipes:
         """Move bytes once; return whether a message waits on the channel."""
         readers = [fd for fd in self._said if fd in self._open]
         writers = [self._stdin] if self._stdin in self._open else []
-        watched = [*readers, *([channel] if channel else [])]
+        watched: list[Channel | int] = [*readers, *([channel] if channel else [])]
         ready, writable, _ = select.select(watched, writers, [], timeout_s)
         for fd in readers:
             if fd in ready:

@@ -55,7 +55,7 @@ class Plan:
         return tuple(step for step in self.steps if step not in other.steps)
 
     def without(self, kind: type[Step]) -> Plan:
-        """Return the plan with every step of one type left out: to see what it stopped."""
+        """Return the plan without the steps of one type: to see what they stopped."""
         return Plan(*(step for step in self.steps if not isinstance(step, kind)))
 
     def text(self) -> str:
@@ -109,7 +109,7 @@ class Plan:
         on_event: OnEvent | None = None,
         timeout_s: float | None = 60,
     ) -> Result:
-        """Apply all steps and wait for the program of the last one; return what it said.
+        """Apply all steps and wait for the last one's program; return what it said.
 
         Raises: what fork, a step or wait raises; StateError when the last step starts
             no program.

@@ -38,7 +38,8 @@ class MakePrivate(Step):
     Args: path [as the inside sees it, a mount point].
     Raises: EINVAL when path is no mount point, EPERM without the capability.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
-    Kernel: mount_namespaces(7), SHARED SUBTREES. Spec: OCI runtime, linux.rootfsPropagation.
+    Kernel: mount_namespaces(7), SHARED SUBTREES.
+    Spec: OCI runtime, linux.rootfsPropagation.
     """
 
     path: str = "/"

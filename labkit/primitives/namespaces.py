@@ -1,12 +1,12 @@
 """Namespaces: what a process may see. All eight kinds. Chapter 04.
 
     Unshare(CLONE.NEWUTS)        new namespaces for the inside
-    JoinNamespaces(pid)          another process's namespaces: how exec enters a container
+    JoinNamespaces(pid)          another process's: how exec enters a container
     SetHostname("box")           a first effect that can be seen
     Namespaces.of(pid)           which namespaces a process is in; two can be compared
 
 Reading order: Unshare, SetHostname, Namespaces, JoinNamespaces.
-Left out: time offsets (/proc/PID/timens_offsets) and persistent namespaces (a bind mount).
+Left out: time offsets (/proc/PID/timens_offsets), persistent namespaces (a bind mount).
 """
 
 from __future__ import annotations

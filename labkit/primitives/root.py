@@ -109,7 +109,7 @@ def escape(depth: int = 64) -> Plan:
     makes a directory, changes the root to it without going in, and stands outside her
     own root: from there ".." leads up to the real one.
 
-    Args: depth [how many times ".." is walked; more than the tree is deep does no harm].
+    Args: depth [how often ".." is walked; more than the tree is deep does no harm].
     Raises: the steps raise EPERM without CAP_SYS_CHROOT.
     Needs: CAP_SYS_CHROOT in your user namespace.
     Kernel: chroot(2), NOTES.
@@ -125,7 +125,7 @@ class PivotRoot(Step):
     The old root is put over the new one and detached at once: pivot_root(".", ".")
     needs no directory for it. Afterwards no path leads back.
 
-    Args: path [as the inside sees it, a mount point: BindMount(path, path) makes it one].
+    Args: path [as the inside sees it, a mount point: BindMount(path, path) makes one].
     Raises: EBUSY or EINVAL when path is no mount point, EINVAL under a shared mount.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
     Kernel: pivot_root(2), NOTES. Spec: OCI runtime, root.path.
