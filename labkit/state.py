@@ -61,9 +61,9 @@ def directory(name: str = "") -> HostPath:
     try:
         os.makedirs(path, _MODE, exist_ok=True)
     except OSError as refused:
-        raise _unusable(path, refused) from refused
+        raise unusable(path, refused) from refused
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
-        raise _unusable(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+        raise unusable(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
     return path
 
 
@@ -132,7 +132,7 @@ def write(
             _sync(folder)
     except OSError as refused:
         _unlink(fresh)
-        raise _unusable(path, refused) from refused
+        raise unusable(path, refused) from refused
 
 
 @contextmanager
@@ -160,6 +160,17 @@ def lock(name: str, *, timeout_s: float = 60) -> Iterator[None]:
         if os.getpid() == owner:
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
+
+
+def unusable(path: str, refused: OSError) -> HostError:
+    """Return the error for a file of the state that Linux didn't let us use."""
+    name = errno.errorcode.get(refused.errno or 0, "unknown error")
+    return HostError(
+        f"state directory {path}: {name}",
+        f"set {VARIABLE} to a directory that you can write: export {VARIABLE}=~/labkit",
+        "labkit doctor",
+        meaning=_MEANINGS.get(name, "the lab can't keep its files there"),
+    )
 
 
 def unfinished(folder: HostPath) -> tuple[HostPath, ...]:
@@ -198,16 +209,6 @@ def _held(name: str, owner: str, timeout_s: float) -> HostError:
         f"wait for process {owner} or end it (kill {owner}), then try again",
         "flock(2)",
         meaning="another labkit process is changing the same files",
-    )
-
-
-def _unusable(path: str, refused: OSError) -> HostError:
-    name = errno.errorcode.get(refused.errno or 0, "unknown error")
-    return HostError(
-        f"state directory {path}: {name}",
-        f"set {VARIABLE} to a directory that you can write: export {VARIABLE}=~/labkit",
-        "labkit doctor",
-        meaning=_MEANINGS.get(name, "the lab can't keep its files there"),
     )
 
 
