@@ -82,7 +82,7 @@ notebooks: env  ## run the chapters again and save their outputs; make the exerc
 
 fresh: WANTED := fresh
 fresh: env  ## try make lab and make test on a new machine in a directory (root)
-	@$(PY) tests/fresh/fresh_machine.py
+	@$(PY) -m tests.fresh.fresh_machine
 
 clean:  ## remove everything that make made; your own code and progress stay
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis

@@ -65,6 +65,7 @@ def is_public(name: str) -> bool:
 def _named(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef | Function]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            name = f"{prefix}{child.name}"
-            yield name, child
-            yield from _named(child, f"{name}.")
+            yield f"{prefix}{child.name}", child
+            # What is inside a function is that function's own business.
+            if isinstance(child, ast.ClassDef):
+                yield from _named(child, f"{prefix}{child.name}.")

@@ -22,24 +22,31 @@ PLACES = ("/tmp", "/var/tmp", "/var/lib", "/run", "/dev/shm")
 def ours() -> frozenset[str]:
     """Return a line for each mount, cgroup, process, link and directory of ours."""
     return frozenset(
-        (*_mounts(), *_cgroups(), *_processes(), *_links(), *_directories())
+        (
+            *_mounts(),
+            *(f"cgroup {path}" for path in cgroups()),
+            *_processes(),
+            *_links(),
+            *_directories(),
+        )
     )
 
 
-def _mounts() -> Iterator[str]:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if PREFIX in line:
-            yield f"mount {line.split()[4]}"
-
-
-def _cgroups() -> Iterator[str]:
+def cgroups() -> Iterator[str]:
+    """Yield the path of each cgroup of ours, in every hierarchy."""
     tops = {point for point, fstype in mounts() if fstype in ("cgroup", "cgroup2")}
     for top in tops:
         for path, directories, _ in os.walk(top):
             if path.count("/") - top.count("/") >= CGROUP_DEPTH:
                 directories.clear()
             if PREFIX in path.removeprefix(top):
-                yield f"cgroup {path}"
+                yield path
+
+
+def _mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if PREFIX in line:
+            yield f"mount {line.split()[4]}"
 
 
 def _processes() -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The check that a machine with nothing on it is enough."""
