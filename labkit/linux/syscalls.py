@@ -11,6 +11,7 @@ is timed, or is only rehearsed.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import SyscallError, WrongProcess
@@ -74,13 +75,26 @@ class Linux(Processes, Mounting, Files):
 
 
 class Timed(Linux):
-    """Linux, with a record of every call: `calls` holds them in order."""
+    """Linux, with a record of every call: `calls` holds them in order.
 
-    def __init__(self, inside: HostPid | None = None, *, forked: bool = False) -> None:
+    Args: announce [called with the record just before each execve, because after one
+        that succeeds there is nobody left to tell].
+    """
+
+    def __init__(
+        self,
+        inside: HostPid | None = None,
+        *,
+        forked: bool = False,
+        announce: Callable[[list[Call]], None] | None = None,
+    ) -> None:
         super().__init__(inside, forked=forked)
         self.calls: list[Call] = []
+        self._announce = announce
 
     def _call(self, name: str, *arguments: Any) -> Any:
+        if name == "execve" and self._announce is not None:
+            self._announce([*self.calls, Call(name, TABLE[name].text(arguments))])
         error, start = None, time.perf_counter_ns()
         try:
             return super()._call(name, *arguments)

@@ -29,6 +29,7 @@ from labkit.errors import (
     WrongProcess,
     error_from_json,
 )
+from labkit.linux.call import Call
 from labkit.linux.views import HostPid
 from labkit.plan import handle, outside
 from labkit.plan.channel import Channel, Message
@@ -89,7 +90,7 @@ class Child:
             reply = self._ask({"word": "step", "index": index})
             if reply.get("replaced"):
                 self._replaced = True
-                reply = self._event_of_exec(index, start)
+                reply = self._event_of_exec(index, start, reply["calls"])
             event = event_from_json(reply["event"])
             self.events += (event,)
             if reply.get("inside"):
@@ -264,8 +265,8 @@ class Child:
             meaning=f"last line of its output: {last[0]}",
         )
 
-    def _event_of_exec(self, index: int, start: int) -> Message:
-        # execve's success can't be told by the process: it isn't that program any more.
+    def _event_of_exec(self, index: int, start: int, calls: list[Message]) -> Message:
+        # execve's success can't be told by the process: another program is in it now.
         step = self.steps[index]
         duration_us = (time.perf_counter_ns() - start) / 1000
         event = Event(
@@ -275,7 +276,7 @@ class Child:
             type(step).__name__,
             step.where,
             duration_us,
-            (),
+            tuple(Call(**call) for call in calls),
         )
         return {"event": event.to_json(), "error": None}
 

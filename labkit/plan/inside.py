@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from labkit.errors import LabError, StepFailed
+from labkit.linux.call import Call
 from labkit.linux.syscalls import Linux, Timed
 from labkit.plan.channel import Channel, Message
 from labkit.plan.events import Event
@@ -28,7 +29,7 @@ def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
     while (received := channel.receive()) is not None:
         message, descriptors = received
         if message["word"] == "step":
-            reply = perform(steps, message["index"], Timed(forked=True))
+            reply = perform(steps, message["index"], _telling_before_exec(channel))
         elif message["word"] == "exec":
             reply = run_command(message, descriptors, channel)
         else:
@@ -80,6 +81,13 @@ def run_command(
         problem = pipe.read()  # end-of-file: execve closed it, or the process died
     status = _wait(pid, channel)
     return {"error": json.loads(problem)} if problem else {"status": status}
+
+
+def _telling_before_exec(channel: Channel) -> Timed:
+    def announce(calls: list[Call]) -> None:
+        channel.send({"announced": [call.to_json() for call in calls]})
+
+    return Timed(forked=True, announce=announce)
 
 
 def _become_command(message: Message, descriptors: list[int], problem: int) -> NoReturn:

@@ -18,7 +18,7 @@ import select
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from labkit.linux.flags import PR
 from labkit.linux.syscalls import Linux, Timed
@@ -53,6 +53,7 @@ class Outside:
         self.channel, self.steps = channel, steps
         self.wakeup = _wake_on_sigchld()
         self.waiting_for: Message | None = None
+        self.announced: list[Any] = []  # the calls of a step that ends in execve
         self.inside: HostPid
         self.inside_channel: Channel | None
         self.inside, self.inside_channel = self._start_inside()
@@ -123,7 +124,11 @@ class Outside:
         if received is None:
             self._inside_hung_up()
             return
-        reply, self.waiting_for = received[0], None
+        reply = received[0]
+        if "announced" in reply:
+            self.announced = reply["announced"]
+            return
+        self.waiting_for = None
         if reply.get("successor"):
             self.inside = HostPid(reply["successor"])
             reply["inside"] = self.inside
@@ -139,7 +144,10 @@ class Outside:
             return
         step = self.steps[asked["index"]] if asked["word"] == "step" else None
         replaced = step is not None and (step.replaces or not _died(self.inside))
-        self.channel.send({"replaced": True} if replaced else {"lost": True})
+        told = (
+            {"replaced": True, "calls": self.announced} if replaced else {"lost": True}
+        )
+        self.channel.send(told)
 
     def _reap(self) -> None:
         # As a subreaper this process inherits orphans too, and takes their statuses.
