@@ -1,7 +1,7 @@
 """`make fresh`: what a clean clone does on a machine that has nothing.
 
-The machine is a directory: the distribution's smallest system with Python, git and make,
-entered by pivot_root, with this machine's apt and pip settings. In it
+The machine is a directory: the distribution's smallest system with Python, git and
+make, entered by pivot_root, with this machine's apt and pip settings. In it
 
     make lab      serves JupyterLab, and the first chapter is there
     make test     passes; LABKIT_NO_SKIPS and LABKIT_ALLOW_SKIPS reach it
@@ -54,7 +54,7 @@ def main() -> int:
 
 @contextmanager
 def new_machine(cache: Path) -> Iterator[Path]:
-    """Unpack the system into a directory and clone the project; remove it afterwards."""
+    """Unpack the system into a directory, clone the project; remove it afterwards."""
     before = set(cgroups())
     root = Path(tempfile.mkdtemp(prefix="machine-", dir=cache))
     try:

@@ -1,6 +1,6 @@
-"""How this machine reaches apt's mirror and pip's index, for the new one to do the same.
+"""How this machine reaches apt's mirror and pip's index, for the new one to do so, too.
 
-Everything is read from where apt and pip read it, so nothing about any machine is here.
+Everything is read from where apt and pip read it: nothing about any machine is here.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ VARIABLES = re.compile(
     r"PIP_\w+|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|\w+_proxy|\w+_PROXY"
     r"|CI|LABKIT_NO_SKIPS|LABKIT_ALLOW_SKIPS|JUPYTER_PORT"
 )
+APT_OPTIONS = re.compile(r"Acquire::(Check-|http|Retries|ForceIP)")
 
 
 def codename() -> str:
     """Return the distribution's name for its release: bookworm."""
-    return re.findall(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[0]
+    release = Path("/etc/os-release").read_text()
+    name: str = re.findall(r"VERSION_CODENAME=(\w+)", release)[0]
+    return name
 
 
 def apt_sources() -> list[Path]:
@@ -47,7 +50,7 @@ def apt_options() -> list[str]:
         ["apt-config", "dump", "--format", '%F "%v";%n', "Acquire"],
         text=True, capture_output=True, check=True,
     )  # fmt: skip
-    return [line for line in dump.stdout.splitlines() if not line.endswith('"";')]
+    return [line for line in dump.stdout.splitlines() if APT_OPTIONS.match(line)]
 
 
 def copy_to(root: Path) -> None:
@@ -75,4 +78,6 @@ def pip_directories() -> list[Path]:
     texts = [path.read_text() for path in files if path.is_file()]
     texts += [v for k, v in os.environ.items() if k.startswith("PIP_")]
     paths = re.findall(r"(?:^|[\s=]|file://)(/[^\s'\",]+)", "\n".join(texts))
-    return sorted({Path(path) for path in paths if Path(path).is_dir()})
+    found = {Path(path) for path in paths if Path(path).is_dir()}
+    # An index on disk has its files beside its list of them, which is called simple.
+    return sorted({p.parent if p.name == "simple" else p for p in found})
