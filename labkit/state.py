@@ -42,9 +42,9 @@ def location() -> HostPath:
     if is_root():
         return HostPath(_FOR_ROOT)
     # XDG Base Directory Specification: a relative path counts as unset.
-    base = os.environ.get("XDG_STATE_HOME", "")
-    base = base if os.path.isabs(base) else os.path.expanduser("~/.local/state")
-    return HostPath(os.path.join(base, "labkit"))
+    states = os.environ.get("XDG_STATE_HOME", "")
+    states = states if os.path.isabs(states) else os.path.expanduser("~/.local/state")
+    return HostPath(os.path.join(states, "labkit"))
 
 
 def directory(name: str = "") -> HostPath:

@@ -44,7 +44,7 @@ class Controller:
     name: str  # as in v2: memory, cpu, io, pids, freezer
     version: int  # 1 or 2
     mount: HostPath
-    base: HostPath | None  # None when nothing there belongs to this user
+    parent: HostPath | None  # None when nothing there belongs to this user
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class CgroupLayout:
     controllers: tuple[Controller, ...] = ()
     unified: HostPath | None = None  # the mount point of the v2 tree
     own: HostPath | None = None  # this process's directory in the v2 tree
-    crowded: bool = False  # the v2 base holds processes: see `read_layout`
+    crowded: bool = False  # the v2 parent holds processes: see `read_layout`
 
     def controller(self, name: str) -> Controller | None:
         """Return a controller by its v2 name, or None when there is none."""
@@ -64,7 +64,7 @@ class CgroupLayout:
     def usable(self, name: str) -> bool:
         """Say whether the lab can make a cgroup with this controller."""
         found = self.controller(name)
-        return found is not None and found.base is not None
+        return found is not None and found.parent is not None
 
     def __str__(self) -> str:
         memory = self.controller("memory")
@@ -95,7 +95,7 @@ def read_layout(root: HostPath = HostPath("/"), *, privileged: bool) -> CgroupLa
     v1 = [tree for tree in hierarchies if tree.version == 1 and tree.controllers]
     v2 = next((tree for tree in hierarchies if tree.version == 2), None)
     controllers = tuple(
-        Controller(name, tree.version, tree.mount, tree.base)
+        Controller(name, tree.version, tree.mount, tree.parent)
         for tree in hierarchies
         for name in tree.controllers
     )
@@ -110,7 +110,7 @@ def read_layout(root: HostPath = HostPath("/"), *, privileged: bool) -> CgroupLa
         tuple(sorted(_first_of_each(controllers), key=lambda one: one.name)),
         v2.mount if v2 else None,
         v2.own if v2 else None,
-        bool(v2 and v2.base and _is_crowded(v2.base)),
+        bool(v2 and v2.parent and _is_crowded(v2.parent)),
     )
 
 
@@ -119,7 +119,7 @@ class _Hierarchy(NamedTuple):
     controllers: tuple[str, ...]
     mount: HostPath
     own: HostPath | None
-    base: HostPath | None
+    parent: HostPath | None
 
 
 def _hierarchies(root: HostPath, privileged: bool) -> Iterator[_Hierarchy]:
@@ -133,11 +133,11 @@ def _hierarchies(root: HostPath, privileged: bool) -> Iterator[_Hierarchy]:
         names = tuple(name for name in memberships if name in mount.super_options)
         path = memberships.get(names[0] if names else "")
         own = _own_directory(point, mount.root, path)
-        base = (_base(point) if privileged else None) or _base(own)
+        parent = (_writable(point) if privileged else None) or _writable(own)
         if mount.fstype == "cgroup2":
-            yield _Hierarchy(2, _v2_controllers(base or own), point, own, base)
+            yield _Hierarchy(2, _v2_controllers(parent or own), point, own, parent)
         else:
-            yield _Hierarchy(1, _v2_names(names), point, own, base)
+            yield _Hierarchy(1, _v2_names(names), point, own, parent)
 
 
 def _v2_names(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _own_directory(point: HostPath, shown: str, path: str | None) -> HostPath | 
     return own if os.path.isdir(own) else None
 
 
-def _base(directory: HostPath | None) -> HostPath | None:
+def _writable(directory: HostPath | None) -> HostPath | None:
     if directory is None:
         return None
     needed = (directory, os.path.join(directory, "cgroup.procs"))
@@ -185,9 +185,9 @@ def _first_of_each(controllers: tuple[Controller, ...]) -> Iterator[Controller]:
             yield one
 
 
-def _is_crowded(base: HostPath) -> bool:
+def _is_crowded(parent: HostPath) -> bool:
     # Only a cgroup that isn't the machine's root has cgroup.type.
-    if not os.path.exists(os.path.join(base, "cgroup.type")):
+    if not os.path.exists(os.path.join(parent, "cgroup.type")):
         return False
-    with open(os.path.join(base, "cgroup.procs")) as file:
+    with open(os.path.join(parent, "cgroup.procs")) as file:
         return bool(file.read(1))

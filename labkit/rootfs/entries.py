@@ -178,17 +178,17 @@ def _set_time(path: str) -> None:
     os.utime(path, (MTIME_S, MTIME_S), follow_symlinks=False)
 
 
-def _scan(root: HostPath) -> Iterator[tuple[str, os.stat_result]]:
-    yield "", os.lstat(root)
-    todo = [""]
-    while todo:
-        folder = todo.pop()
-        with os.scandir(os.path.join(root, folder)) as names:
-            for name in names:
-                path = os.path.join(folder, name.name)
-                yield path, name.stat(follow_symlinks=False)
-                if name.is_dir(follow_symlinks=False):
-                    todo.append(path)
+def _scan(root: HostPath, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    # Every name with what it is; links aren't followed, they may lead out of the tree.
+    here = os.path.join(root, folder) if folder else root
+    yield folder, os.lstat(here)
+    for name in sorted(os.listdir(here)):
+        path = os.path.join(folder, name)
+        found = os.lstat(os.path.join(root, path))
+        if stat.S_ISDIR(found.st_mode):
+            yield from _scan(root, path)
+        else:
+            yield path, found
 
 
 def _same(entry: Entry, path: str, found: os.stat_result) -> bool:

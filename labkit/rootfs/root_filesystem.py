@@ -119,7 +119,9 @@ def rootfs(name: str = "alpine", say: Say | None = None) -> RootFilesystem:
     with state.lock(_FOLDER), _disk_errors(root.path):
         _remove_leftovers(name)
         manifest = _read_manifest(name)
-        if manifest and os.path.isdir(root.path):
+        # Not through a link, because what it leads to isn't the lab's to tidy.
+        is_tree = os.path.isdir(root.path) and not os.path.islink(root.path)
+        if manifest and is_tree:
             damage = _restore(root, recipe, manifest, say or _silent)
         else:
             damage = _make(root, recipe, say or _silent)
