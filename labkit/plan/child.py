@@ -37,6 +37,7 @@ from labkit.plan.events import Event, Exit, Result, event_from_json
 from labkit.plan.pipes import Pipes
 from labkit.plan.program import ENVIRONMENT
 from labkit.plan.step import Step
+from labkit.text import Text
 
 OnEvent = Callable[[Event], None]
 
@@ -162,12 +163,13 @@ class Child:
         return self.exit
 
     @property
-    def output(self) -> str:
+    def output(self) -> Text:
         """What the inside process has written to its stdout and stderr so far."""
         if self._output.closed:
             return self._last_output
         size = os.fstat(self._output.fileno()).st_size
-        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+        said = os.pread(self._output.fileno(), size, 0)
+        return Text(said.decode(errors="replace"))
 
     @property
     def running(self) -> bool:

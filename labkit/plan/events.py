@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.linux.call import Call
+from labkit.text import Text
+
+_NOTHING = Text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,10 @@ class Event:
             f"Event({self.index + 1}/{self.total} {self.step}: {self.error or 'done'})"
         )
 
-    def text(self) -> str:
+    def text(self) -> Text:
         """Return the event in full: the step, its time, and every call it made."""
         head = f"{self.index + 1}/{self.total} {self.step}  [{self.duration_us:.0f} us]"
-        return "\n".join([head, *(f"      {call!r}" for call in self.calls)])
+        return Text("\n".join([head, *(f"      {call!r}" for call in self.calls)]))
 
     def to_json(self) -> dict[str, Any]:
         names = ("index", "total", "step", "kind", "where", "duration_us", "error")
@@ -78,8 +81,8 @@ class Result:
     """A program that has ended: how, and what it said."""
 
     exit: Exit
-    stdout: str
-    stderr: str = ""
+    stdout: Text
+    stderr: Text = _NOTHING
 
     def __repr__(self) -> str:
         return f"Result({self.exit})"

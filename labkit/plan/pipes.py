@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from labkit.plan.channel import Channel
+from labkit.text import Text
 
 _CHUNK = 65536
 _GRACE_S = 0.2  # for output of a command whose background job keeps its pipe open
@@ -70,10 +71,10 @@ class Pipes:
             if still_open and before == [len(parts) for parts in self._said.values()]:
                 return
 
-    def texts(self) -> tuple[str, str]:
+    def texts(self) -> tuple[Text, Text]:
         """Return stdout and stderr as text."""
         out, err = (b"".join(self._said[fd]) for fd in (self._stdout, self._stderr))
-        return out.decode(errors="replace"), err.decode(errors="replace")
+        return Text(out.decode(errors="replace")), Text(err.decode(errors="replace"))
 
     def _read(self, fd: int) -> None:
         part = os.read(fd, _CHUNK)

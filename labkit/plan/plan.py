@@ -17,6 +17,7 @@ from labkit.linux.trace import Recorder
 from labkit.plan.child import Child, OnEvent
 from labkit.plan.events import Result
 from labkit.plan.step import Step
+from labkit.text import Text
 
 
 class Plan:
@@ -58,16 +59,16 @@ class Plan:
         """Return the plan without the steps of one type: to see what they stopped."""
         return Plan(*(step for step in self.steps if not isinstance(step, kind)))
 
-    def text(self) -> str:
+    def text(self) -> Text:
         """Return the plan as a numbered list, one line a step."""
         if not self.steps:
-            return "an empty plan"
+            return Text("an empty plan")
         lines = [f"{n:2}. {step.describe()}" for n, step in enumerate(self.steps, 1)]
-        return "\n".join(lines)
+        return Text("\n".join(lines))
 
-    def why(self) -> str:
+    def why(self) -> Text:
         """Return what is wrong with the order, a sentence each; or that nothing is."""
-        return "\n".join(self._violations()) or "the order is right"
+        return Text("\n".join(self._violations()) or "the order is right")
 
     def check(self) -> None:
         """Refuse a wrong order.

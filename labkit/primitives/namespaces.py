@@ -20,6 +20,7 @@ from labkit.linux.flags import CLONE, NamespaceType
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
 from labkit.plan.step import After, Step
+from labkit.text import Text
 
 ALL = (
     CLONE.NEWNS
@@ -158,11 +159,11 @@ class Namespaces(Mapping[NamespaceType, int]):
     def __repr__(self) -> str:
         return f"Namespaces({', '.join(self)})"
 
-    def compared(self, other: Namespaces) -> str:
+    def compared(self, other: Namespaces) -> Text:
         """Return a table: for each kind, whether the two processes share it."""
         differ = self - other
         lines = [
             f"{kind.value:8} {'differs' if kind in differ else 'shared'}"
             for kind in self
         ]
-        return "\n".join(lines)
+        return Text("\n".join(lines))
