@@ -12,7 +12,9 @@ cd "$(dirname "$0")/.."
 
 main() {
     local packages=() python=""
-    want_package busybox-static "the small root file system that the chapters change into"
+    # The two exclude each other; without the static one the lab downloads a copy.
+    is_installed busybox ||
+        want_package busybox-static "the small root file system of the chapters"
     for wanted in "$@"; do "want_$wanted"; done
     if ! environment_is_ready; then
         python=$(find_python)
@@ -44,23 +46,27 @@ VENV_PACKAGE='import sys; print("python%d.%d-venv" % sys.version_info[:2])'
 say() { echo "labkit: $*"; }
 is_ubuntu() { grep -qi '^ID.*ubuntu' /etc/os-release; }
 
-want_package() { # name, what it is for
+is_installed() {
     dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null |
-        grep -qx installed && return
+        grep -qx installed
+}
+
+want_package() { # name, what it is for
+    is_installed "$1" && return
     say "missing: $1 - $2"
     packages+=("$1")
 }
 
 install_packages() {
-    local command="apt-get update -qq && apt-get install -qq --yes --no-install-recommends $*"
+    local command="apt-get update -qq && DEBIAN_FRONTEND=noninteractive"
+    command+=" apt-get install -qq --yes --no-install-recommends $*"
     local root=(bash -c)
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || { cannot_install "$command"; return; }
         say "sudo installs them; it may ask for your password, once"
         root=(sudo bash -c)
     fi
-    DEBIAN_FRONTEND=noninteractive quietly "${root[@]}" "$command" ||
-        cannot_install "$command"
+    quietly "${root[@]}" "$command" || cannot_install "$command"
 }
 
 # Without a package the lab still starts and says what is missing where it is needed;
@@ -81,7 +87,7 @@ find_python() {
             return
         fi
     done
-    say "labkit needs Python 3.11 or newer, and ${PYTHON:-python3} is" \
+    say "Python 3.11 or newer is needed, and ${PYTHON:-python3} is" \
         "$(${PYTHON:-python3} --version 2>&1 || true)" >&2
     say "with a newer one installed: make lab PYTHON=python3.12" >&2
     return 1
@@ -94,9 +100,15 @@ environment_is_ready() {
     [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] && .venv/bin/python -c pass
 }
 
+# Programs in .venv/bin begin with the path that they were installed under.
+can_be_reused() {
+    case $(cat .venv/.ready 2>/dev/null) in "" | "$PWD "*) ;; *) return 1 ;; esac
+    .venv/bin/python -m pip --version >/dev/null 2>&1
+}
+
 make_environment() {
     say "preparing .venv with $("$1" --version); this takes a minute, once"
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$1" -m venv --clear .venv
+    can_be_reused || "$1" -m venv --clear .venv
     quietly .venv/bin/python -m pip install --disable-pip-version-check --editable '.[test]' || {
         say "pip could not install what pyproject.toml lists; its last words are above"
         exit 1
