@@ -10,6 +10,7 @@ from labkit import state
 from labkit.linux.views import HostPath
 from labkit.plan import handle
 from labkit.plan.handle import Handle
+from labkit.rootfs import entries
 from labkit.rootfs.drawing import draw
 from labkit.rootfs.root_filesystem import rootfs
 from labkit.text import Text
@@ -39,7 +40,7 @@ class Box(Handle):
         path = HostPath(os.path.join(state.layers_directory(_FOLDER), name))
         handle.take_over(cls.kind, name)
         record = handle.record(cls.kind, name, {"directory": path})
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         rootfs(of).copy(path)
         return cls(name, path, record)
 
@@ -51,6 +52,15 @@ class Box(Handle):
         return Text(draw(self.path, self.name, depth))
 
     def remove(self) -> None:
-        """Remove the folder. May be called twice."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder. May be called twice.
+
+        Raises: HostError when something is mounted inside: removing would go on there.
+        """
+        _remove(self.path)
         self._record.forget()
+
+
+def _remove(path: HostPath) -> None:
+    if os.path.isdir(path):
+        entries.refuse_if_mounted(path)
+        shutil.rmtree(path)
