@@ -33,6 +33,7 @@ from labkit.linux.call import Call
 from labkit.linux.views import HostPid
 from labkit.plan import handle, outside
 from labkit.plan.channel import Channel, Message
+from labkit.plan.conversation import Conversation
 from labkit.plan.events import Event, Exit, Result, event_from_json
 from labkit.plan.pipes import Pipes
 from labkit.plan.program import ENVIRONMENT
@@ -50,13 +51,12 @@ class Child:
     ) -> None:
         self.steps = steps
         self.events: tuple[Event, ...] = ()
-        self.exit: Exit | None = None
         self._subscribers: list[OnEvent] = [on_event] if on_event else []
         self._lock = threading.RLock()  # a view's buttons may run on another thread
         self._failed = self._replaced = self._stopped = False
         self._output = tempfile.TemporaryFile(prefix="labkit-output-")  # noqa: SIM115
-        self._channel, self._outside = self._fork()
-        self.pid = HostPid(self._receive()["inside"])
+        self._talk, self._outside = self._fork()
+        self.pid = HostPid(self._talk.reply()["inside"])
         self._record = handle.record(
             "child", f"child-{self.pid}", {"pid": self.pid}, durable=False
         )
@@ -129,17 +129,10 @@ class Child:
         with self._lock, Pipes(stdin) as pipes:
             self._must_be_parked()
             message = {"word": "exec", "argv": list(argv), "env": dict(env)}
-            self._channel.send(message, pipes.for_the_child)
+            self._talk.say(message, pipes.for_the_child)
             pipes.close_the_childs_ends()
-            try:
-                reply = self._read_until_reply(pipes, timeout_s)
-            except (
-                BaseException
-            ):  # an interrupt, too: the command ends, the child stays
-                self._kill_command()
-                raise
+            reply = self._reply_of_command(pipes, timeout_s)
             if reply is None:
-                self._kill_command()
                 raise _too_long(argv, timeout_s)
             if reply.get("error"):
                 raise error_from_json(reply["error"])
@@ -151,16 +144,16 @@ class Child:
 
         Raises: ContainerFailed when time is over; the process stays.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
-            while self.exit is None:
-                left = (
-                    None if deadline is None else max(0.0, deadline - time.monotonic())
-                )
-                if not self._channel.ready(left):
-                    raise _too_long(["the child"], timeout_s)
-                self._note_exit(self._receive())
+            if not self._talk.wait_for_exit(timeout_s):
+                raise _too_long(["the child"], timeout_s)
+        assert self.exit is not None
         return self.exit
+
+    @property
+    def exit(self) -> Exit | None:
+        """How the inside process ended; None as long as nobody heard that it did."""
+        return self._talk.exit
 
     @property
     def output(self) -> Text:
@@ -175,9 +168,7 @@ class Child:
     def running(self) -> bool:
         """Whether the inside process is there: parked, or being a program."""
         with self._lock:
-            while not self._stopped and self.exit is None and self._channel.ready(0):
-                self._note_exit(self._receive())
-            return not self._stopped and self.exit is None
+            return not self._stopped and not self._talk.wait_for_exit(0)
 
     def stop(self) -> None:
         """End both processes and everything they started. May be called twice."""
@@ -185,14 +176,14 @@ class Child:
             if self._stopped:
                 return
             self._stopped = True
-            self._channel.hang_up()
+            self._talk.hang_up()
             os.waitpid(self._outside, 0)
-            self._channel.close()
+            self._talk.close()
             self._last_output = self.output
             self._output.close()
             self._record.forget()
 
-    def _fork(self) -> tuple[Channel, int]:
+    def _fork(self) -> tuple[Conversation, int]:
         if threading.current_thread() is not threading.main_thread():
             raise WrongProcess(
                 "plan.fork() in a background thread",
@@ -204,7 +195,7 @@ class Child:
         if pid == 0:
             outside.serve(theirs, self.steps, self._output.fileno())
         theirs.close()
-        return ours, pid
+        return Conversation(ours, self._lost), pid
 
     def _must_be_able_to_go_on(self) -> None:
         self._must_be_parked()
@@ -228,34 +219,27 @@ class Child:
             )
 
     def _ask(self, message: Message) -> Message:
-        self._channel.send(message)
         try:
-            return self._reply()
+            self._talk.say(message)
+            return self._talk.reply()
         except BaseException as error:
             # Interrupted in the middle of a step: nobody knows what is half done.
             if not isinstance(error, LabError):
                 self.stop()
             raise
 
-    def _reply(self) -> Message:
-        while True:
-            message = self._receive()
-            if "exit" in message:
-                self._note_exit(message)
-            elif message.get("lost"):
-                raise self._lost()
-            else:
-                return message
-
-    def _receive(self) -> Message:
-        received = self._channel.receive()
-        if received is None:
-            raise self._lost()
-        return received[0]
-
-    def _note_exit(self, message: Message) -> None:
-        if "exit" in message:
-            self.exit = Exit.from_status(message["exit"])
+    def _reply_of_command(
+        self, pipes: Pipes, timeout_s: float | None
+    ) -> Message | None:
+        reply: Message | None = None
+        try:
+            reply = self._talk.reply_or_output(pipes, timeout_s)
+        finally:
+            # Late, or interrupted: the command ends, the child stays.
+            if reply is None:
+                self._talk.say({"word": "kill"})
+                self._talk.reply()
+        return reply
 
     def _lost(self) -> ChildLost:
         done = len(self.events)
@@ -281,26 +265,6 @@ class Child:
             tuple(Call(**call) for call in calls),
         )
         return {"event": event.to_json(), "error": None}
-
-    def _read_until_reply(
-        self, pipes: Pipes, timeout_s: float | None
-    ) -> Message | None:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return None
-            if pipes.pump(self._channel, left):
-                message = self._receive()
-                if message.get("lost"):
-                    raise self._lost()
-                if "exit" not in message:
-                    return message
-                self._note_exit(message)
-
-    def _kill_command(self) -> None:
-        self._channel.send({"word": "kill"})
-        self._reply()
 
 
 def _too_long(argv: Sequence[str], timeout_s: float | None) -> ContainerFailed:
