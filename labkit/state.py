@@ -1,14 +1,10 @@
 """Where the lab keeps its files, and how it writes them. Layer 2.
 
-    LABKIT_STATE                          if it is set
-    /var/lib/labkit                       for root
-    $XDG_STATE_HOME/labkit                otherwise; by default ~/.local/state/labkit
-
 A file is written beside its place, flushed to the disk and renamed into it, so a crash
 leaves the old file or the new one. Who changes what others may change, too, holds a
 lock meanwhile.
 
-Reading order: directory, layers_directory, write, lock, unfinished.
+Reading order: location, directory, layers_directory, write, lock, unfinished.
 """
 
 from __future__ import annotations
@@ -20,15 +16,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from labkit.errors import HostError
+from labkit.host.places import VARIABLE, filesystem_type, state_location
 from labkit.host.probing import is_root
-from labkit.linux.proc import mounts
 from labkit.linux.views import HostPath
 
-VARIABLE = "LABKIT_STATE"
-_FOR_ROOT = "/var/lib/labkit"
 _UNFINISHED = ".new"
 _POLL_S = 0.02
 # Others may pass, because a container's ids are others; only the owner may list.
@@ -37,14 +30,7 @@ _MODE = 0o711
 
 def location() -> HostPath:
     """Return where the state is or would be; make nothing."""
-    if chosen := os.environ.get(VARIABLE):
-        return HostPath(os.path.abspath(os.path.expanduser(chosen)))
-    if is_root():
-        return HostPath(_FOR_ROOT)
-    # XDG Base Directory Specification: a relative path counts as unset.
-    states = os.environ.get("XDG_STATE_HOME", "")
-    states = states if os.path.isabs(states) else os.path.expanduser("~/.local/state")
-    return HostPath(os.path.join(states, "labkit"))
+    return state_location(os.environ, root_user=is_root())
 
 
 def directory(name: str = "") -> HostPath:
@@ -59,7 +45,8 @@ def directory(name: str = "") -> HostPath:
     """
     path = HostPath(os.path.join(location(), name) if name else location())
     try:
-        os.makedirs(path, _MODE, exist_ok=True)
+        for place in (location(), path):  # makedirs gives its mode to the last only
+            os.makedirs(place, _MODE, exist_ok=True)
     except OSError as refused:
         raise unusable(path, refused) from refused
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
@@ -84,22 +71,6 @@ def layers_directory(name: str) -> HostPath:
             meaning="an overlay's upper directory can't lie on another overlay",
         )
     return path
-
-
-def filesystem_type(path: HostPath) -> str:
-    """Return the type of the filesystem that a path lies on: ext4, tmpfs, overlay.
-
-    Args: path [host path, must exist].
-    Returns: the type; of mounts that hide each other, the last one's.
-    Raises: StateError without /proc.
-    Needs: nothing.
-    Kernel: proc_pid_mountinfo(5).
-    """
-    real = Path(os.path.realpath(path))
-    above = [mount for mount in mounts() if real.is_relative_to(mount.target)]
-    # The longest mount point is the nearest; of equal ones the later hides the other.
-    nearest = max(enumerate(above), key=lambda row: (len(row[1].target), row[0]))
-    return nearest[1].fstype
 
 
 def write(
@@ -167,7 +138,7 @@ def unusable(path: str, refused: OSError) -> HostError:
     name = errno.errorcode.get(refused.errno or 0, "unknown error")
     return HostError(
         f"state directory {path}: {name}",
-        f"set {VARIABLE} to a directory that you can write: export {VARIABLE}=~/labkit",
+        f"set {VARIABLE} to a directory that you can write",
         "labkit doctor",
         meaning=_MEANINGS.get(name, "the lab can't keep its files there"),
     )

@@ -7,11 +7,11 @@
         .trials                                  what really worked, tried in children
         .cgroups                                 layout, controllers, own cgroup
         .subordinate_uids .subordinate_gids      ranges from /etc/subuid, /etc/subgid
-        .swap_bytes .tools .busybox
+        .swap_bytes .tools .busybox .state
 
     machine         the values                   trials     the trials
     probing         reads them                   elf        static or not
-    cgroup_layout   controllers and where they are
+    cgroup_layout   controllers and where they are   places   where the state lies
     surroundings    distribution, programs, container, virtual machine
 
 A probe takes some ten milliseconds and changes nothing: probe once, pass the Host on.
@@ -21,6 +21,7 @@ Left out: security modules' profiles; the trials show their effect.
 
 from labkit.host.cgroup_layout import CgroupLayout, Controller, Layout
 from labkit.host.machine import Host, IdRange, Privilege, UserNamespaces
+from labkit.host.places import StatePlace
 from labkit.host.probing import is_root, probe
 from labkit.host.surroundings import Distribution, Place, Tool
 from labkit.host.trials import Trial, Trials
@@ -34,6 +35,7 @@ __all__ = [
     "Layout",
     "Place",
     "Privilege",
+    "StatePlace",
     "Tool",
     "Trial",
     "Trials",

@@ -55,11 +55,16 @@ class CgroupLayout:
     controllers: tuple[Controller, ...] = ()
     unified: HostPath | None = None  # the mount point of the v2 tree
     own: HostPath | None = None  # this process's directory in the v2 tree
+    offered: frozenset[str] = frozenset()  # what this Linux has, ours or not
     crowded: bool = False  # the v2 parent holds processes: see `read_layout`
 
     def controller(self, name: str) -> Controller | None:
         """Return a controller by its v2 name, or None when there is none."""
         return next((one for one in self.controllers if one.name == name), None)
+
+    def known(self, name: str) -> bool:
+        """Say whether this Linux has the controller at all, ours or not."""
+        return name in self.offered
 
     def usable(self, name: str) -> bool:
         """Say whether the lab can make a cgroup with this controller."""
@@ -110,6 +115,7 @@ def read_layout(root: HostPath = HostPath("/"), *, privileged: bool) -> CgroupLa
         tuple(sorted(_first_of_each(controllers), key=lambda one: one.name)),
         v2.mount if v2 else None,
         v2.own if v2 else None,
+        _offered(root, v2),
         bool(v2 and v2.parent and _is_crowded(v2.parent)),
     )
 
@@ -173,6 +179,14 @@ def _writable(directory: HostPath | None) -> HostPath | None:
     needed = (directory, os.path.join(directory, "cgroup.procs"))
     may_write = all(os.access(path, os.W_OK, effective_ids=True) for path in needed)
     return directory if may_write else None
+
+
+def _offered(root: HostPath, v2: _Hierarchy | None) -> frozenset[str]:
+    # Rows of /proc/cgroups: "memory 4 12 1", the last one 0 if switched off at boot.
+    with open(os.path.join(root, "proc/cgroups")) as file:
+        rows = [line.split() for line in file if not line.startswith("#")]
+    names = tuple(row[0] for row in rows if row[3] == "1")
+    return frozenset((*_v2_names(names), *_v2_controllers(v2.mount if v2 else None)))
 
 
 def _first_of_each(controllers: tuple[Controller, ...]) -> Iterator[Controller]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from labkit.host.cgroup_layout import CgroupLayout
+from labkit.host.places import StatePlace
 from labkit.host.surroundings import Distribution, Place, Tool
 from labkit.host.trials import Trials
 from labkit.linux.flags import CAP, NamespaceType
@@ -68,6 +69,7 @@ class Host:
     subordinate_uids: tuple[IdRange, ...] = ()
     subordinate_gids: tuple[IdRange, ...] = ()
     swap_bytes: int = 0
+    state: StatePlace = StatePlace()
     tools: tuple[Tool, ...] = ()
     busybox: HostPath | None = None  # a static one
     user: str = field(default="", compare=False)
@@ -80,6 +82,10 @@ class Host:
     def linux(self) -> str:
         """The release's first two numbers: 6.18."""
         return ".".join(self.release.split("-")[0].split(".")[:2])
+
+    def linux_at_least(self, major: int, minor: int) -> bool:
+        """Compare the release by its numbers."""
+        return tuple(map(int, self.linux.split("."))) >= (major, minor)
 
     def __str__(self) -> str:
         return f"{self.privilege} on Linux {self.linux}, {self.cgroups}"

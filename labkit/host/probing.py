@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from labkit.host.cgroup_layout import read_layout
 from labkit.host.machine import Host, IdRange, Privilege, UserNamespaces
+from labkit.host.places import read_state_place
 from labkit.host.surroundings import (
     find_static_busybox,
     find_tools,
@@ -78,6 +79,7 @@ def read_host(
     """
     release = read_text(root, "proc/sys/kernel/osrelease").strip()
     user = _user_name(root, uid)
+    proc = os.path.join(root, "proc")
     return Host(
         release,
         privilege,
@@ -92,6 +94,7 @@ def read_host(
         subordinate_uids=_ranges(root, "etc/subuid", user, uid),
         subordinate_gids=_ranges(root, "etc/subgid", user, uid),
         swap_bytes=read_swap_bytes(root),
+        state=read_state_place(environ, proc, root_user=privilege.root),
         tools=find_tools(environ),
         busybox=find_static_busybox(environ),
         user=user,

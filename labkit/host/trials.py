@@ -57,8 +57,13 @@ class Trials:
         return (trial, "") in self.results
 
     def failure(self, trial: Trial) -> str:
-        """Return the call that failed, with its errno; an empty text if none did."""
-        return dict(self.results).get(trial, "not tried, as an earlier step failed")
+        """Return why a trial didn't work; an empty text if it did.
+
+        One that was never reached has the failure of the step that stood before it.
+        """
+        failures = dict(self.results)
+        before = next((text for text in failures.values() if text), "was not tried")
+        return failures.get(trial, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def attempt(who: Who) -> Trials:
 def _trials(who: Who, report_fd: int) -> None:
     # The first step must succeed: without namespaces of our own the next ones
     # would change the machine.
-    linux = Linux()
+    linux = Linux(forked=True)
     attempt_one = partial(_attempt_one, report_fd)
     user = partial(_own_user_namespace, linux, who)
     if not who.privileged and not attempt_one(Trial.USER_NAMESPACE, user):

@@ -6,20 +6,12 @@ import os
 from collections.abc import Iterator
 
 from labkit.linux.views import HostPath
+from labkit.text import Text
 
 _MEGABYTE = 1_000_000
 
 
-class Drawing(str):
-    """Text that a notebook shows as it is, without quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def draw(root: HostPath, title: str, depth: int) -> Drawing:
+def draw(root: HostPath, title: str, depth: int) -> Text:
     """Draw a tree: directories with a slash, links with their target.
 
     Args: root [host path]; title [the first line]; depth [1 for the names in the root].
@@ -30,7 +22,7 @@ def draw(root: HostPath, title: str, depth: int) -> Drawing:
     if depth < 1:
         raise ValueError(f"depth is {depth}, and must be at least 1")
     size = f"{max(1, round(_bytes(root) / _MEGABYTE))} MB"
-    return Drawing("\n".join((f"{title} ({size})", *_lines(root, "", depth))))
+    return Text("\n".join((f"{title} ({size})", *_lines(root, "", depth))))
 
 
 def _lines(folder: str, margin: str, depth: int) -> Iterator[str]:

@@ -24,8 +24,9 @@ from labkit.errors import DocumentError, HostError
 from labkit.linux.views import HostPath
 from labkit.rootfs import alpine, entries
 from labkit.rootfs.busybox import Busybox, Say, busybox
-from labkit.rootfs.drawing import Drawing, draw
+from labkit.rootfs.drawing import draw
 from labkit.rootfs.entries import Entry
+from labkit.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,12 @@ class RootFilesystem:
     def __fspath__(self) -> str:
         return self.path
 
-    def tree(self, depth: int = 1) -> Drawing:
+    @property
+    def made(self) -> bool:
+        """Whether it is on the disk."""
+        return os.path.isdir(self.path)
+
+    def tree(self, depth: int = 1) -> Text:
         """Draw the tree as text, to a depth [directories below the root]."""
         return draw(self.path, f"{self.name}: {self.about}", depth)
 
@@ -90,7 +96,7 @@ class RootFilesystem:
         Raises: HostError when something is mounted inside.
         Needs: write permission.
         """
-        if not os.path.isdir(self.path):
+        if not self.made:
             return
         entries.refuse_if_mounted(self.path)
         if self.path != _cached(self.name):
@@ -114,8 +120,7 @@ def rootfs(name: str = "alpine", say: Say | None = None) -> RootFilesystem:
         state directory can't be written, or something is mounted inside.
     Needs: nothing; for root and ordinary users alike.
     """
-    recipe = _recipe(name)
-    root = RootFilesystem(name, _cached(name), recipe.about)
+    root, recipe = find(name), _recipe(name)
     with state.lock(_FOLDER), _disk_errors(root.path):
         _remove_leftovers(name)
         manifest = _read_manifest(name)
@@ -132,10 +137,15 @@ def rootfs(name: str = "alpine", say: Say | None = None) -> RootFilesystem:
 
 def available() -> tuple[RootFilesystem, ...]:
     """Return every root filesystem that the lab can make, made or not."""
-    return tuple(
-        RootFilesystem(name, _cached(name), recipe.about)
-        for name, recipe in RECIPES.items()
-    )
+    return tuple(map(find, RECIPES))
+
+
+def find(name: str) -> RootFilesystem:
+    """Return a root filesystem of this name, made or not; make nothing.
+
+    Raises: DocumentError for an unknown name.
+    """
+    return RootFilesystem(name, _cached(name), _recipe(name).about)
 
 
 def _make(root: RootFilesystem, recipe: Recipe, say: Say) -> str:

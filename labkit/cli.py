@@ -1,0 +1,192 @@
+"""The command `labkit`: doctor, rootfs, sweep.
+
+What a command prints on stdout is its answer; what it is doing goes to stderr. Exit
+codes: 0 well; 1 an error of the lab's, or something isn't real here (doctor); 2 a
+command line that makes no sense; 130 interrupted.
+
+Each command imports what it needs only when it runs, so that `labkit --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from labkit.errors import DocumentError, LabError
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class _NotUnderstood(DocumentError):
+    """A command line that makes no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors have the lab's three lines."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _NotUnderstood(
+            f"{self.prog}: {message}",
+            f"{self.prog} --help",
+            meaning="this command line can't be understood",
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except _NotUnderstood as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print("labkit: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (labkit doctor | head): nobody is there to be told, and
+        # the flush at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        return _version()
+    if arguments.run is None:
+        parser.print_help()
+        return 0
+    code: int = arguments.run(arguments)
+    return code
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="labkit",
+        description="A lab that teaches how containers work by building one.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    doctor = commands.add_parser(
+        "doctor", help="say what is real on this machine, and what to do about the rest"
+    )
+    doctor.add_argument("--json", action="store_true", help="print it for programs")
+    doctor.set_defaults(run=_doctor)
+
+    rootfs = commands.add_parser(
+        "rootfs", help="make a small root filesystem, and print where it is"
+    )
+    rootfs.add_argument("name", nargs="?", metavar="NAME", help="alpine")
+    rootfs.add_argument("--list", action="store_true", help="list what can be made")
+    rootfs.add_argument("--remove", action="store_true", help="remove it instead")
+    rootfs.set_defaults(run=_rootfs)
+
+    sweep = commands.add_parser("sweep", help="remove what a crash left on this host")
+    sweep.add_argument("--dry-run", action="store_true", help="only list it")
+    sweep.set_defaults(run=_sweep)
+    return parser
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from labkit.doctor import examine
+    from labkit.host import probe
+
+    report = examine(probe())
+    if arguments.json:
+        import json
+
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        print(report.text())
+    return report.exit_code
+
+
+def _rootfs(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        return _list_roots()
+    if arguments.name is None:
+        raise _NotUnderstood(
+            "labkit rootfs: which one?",
+            "labkit rootfs alpine; labkit rootfs --list shows all",
+            meaning="a name is missing",
+        )
+    return (
+        _remove_root(arguments.name) if arguments.remove else _make_root(arguments.name)
+    )
+
+
+def _make_root(name: str) -> int:
+    from labkit.rootfs import rootfs
+
+    with warnings.catch_warnings(record=True) as damage:
+        warnings.simplefilter("always")
+        root = rootfs(name, _say)
+    for warning in damage:
+        _say(str(warning.message))
+    _say(f"{root.name}: {root.about}")
+    print(root.path)
+    return 0
+
+
+def _remove_root(name: str) -> int:
+    from labkit.rootfs import find
+
+    root = find(name)
+    _say(f"removing {root.path}" if root.made else f"{root.path} isn't there")
+    root.remove()
+    return 0
+
+
+def _list_roots() -> int:
+    from labkit.rootfs import available
+
+    for root in available():
+        made = root.path if root.made else "not made yet"
+        print(f"{root.name}  {made}  ({root.about})")
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from labkit.host import probe
+    from labkit.sweep import left, sweep
+
+    host = probe()
+    found = left(host) if arguments.dry_run else sweep(host)
+    for one in found:
+        print(one if arguments.dry_run else f"removed: {one}")
+    if not found:
+        print("left on this host: nothing")
+    return 0
+
+
+def _version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"labkit {version('labkit')}")
+    except PackageNotFoundError:
+        print("labkit, run from its source: make env installs it")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(f"labkit: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

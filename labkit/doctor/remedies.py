@@ -1,0 +1,111 @@
+"""What to do about what a machine doesn't permit: a command, or who can give it.
+
+Each remedy is a function of the Host: the same thing is missing for different reasons
+on a laptop, in a container and on Binder. The first row that fits is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labkit.host import Host, Layout
+
+Remedy = Callable[[Host], str]
+
+AS_ROOT = "start the lab as root: sudo make lab"
+OWN_CGROUP = "systemd-run --user --scope -p Delegate=yes make lab"
+DELEGATE_ALL = (
+    "sudo systemctl edit user@.service, write [Service] and "
+    "Delegate=cpu cpuset io memory pids, log in again; then: " + OWN_CGROUP
+)
+PRIVILEGED = "start the container with --privileged"
+ELSEWHERE = "Binder permits no containers: run the lab on a Linux of your own"
+
+
+def own_cgroup(host: Host) -> str:
+    """Say how this user gets a cgroup of their own with the usual controllers."""
+    rows = (
+        (host.place.binder, ELSEWHERE),
+        (
+            bool(host.place.container),
+            f"{PRIVILEGED}, so that /sys/fs/cgroup is writable",
+        ),
+        (
+            host.cgroups.layout is Layout.NONE,
+            "sudo mount -t cgroup2 none /sys/fs/cgroup",
+        ),
+        (host.privilege.root, "mount -o remount,rw /sys/fs/cgroup"),
+        (
+            host.cgroups.layout is not Layout.UNIFIED,
+            f"{AS_ROOT} (cgroup v1 isn't shared)",
+        ),
+        (not host.place.systemd, AS_ROOT),
+        (host.cgroups.usable("freezer"), DELEGATE_ALL),
+    )
+    return _first(rows, OWN_CGROUP)
+
+
+def controller(name: str) -> Remedy:
+    """Return the remedy for one controller: this Linux lacks it, or the user does."""
+
+    def remedy(host: Host) -> str:
+        if not host.cgroups.known(name):
+            return _BOOT.get(name, f"boot a Linux that has the {name} controller")
+        return own_cgroup(host)
+
+    return remedy
+
+
+# Some distributions build it and switch it off: Raspberry Pi OS, for one.
+_BOOT = {
+    "memory": "boot Linux with cgroup_enable=memory on its command line",
+}
+
+
+def namespaces(host: Host) -> str:
+    """Say which switch forbids namespaces to this user, and how to turn it."""
+    own = host.user_namespaces
+    rows = (
+        (host.place.binder, ELSEWHERE),
+        (bool(host.place.container), PRIVILEGED),
+        (own.limit == 0, "sudo sysctl user.max_user_namespaces=15000"),
+        (own.unprivileged_clone is False, _sysctl("unprivileged_userns_clone=1")),
+        (
+            bool(own.apparmor_restricts) and not host.privilege.root,
+            _sysctl("apparmor_restrict_unprivileged_userns=0") + " (Ubuntu 24.04)",
+        ),
+        (host.privilege.root, "give this user CAP_SYS_ADMIN, or boot another Linux"),
+    )
+    return _first(rows, AS_ROOT)
+
+
+def busybox(host: Host) -> str:
+    """Say how to install a busybox."""
+    return host.distribution.install_busybox
+
+
+def overlay(host: Host) -> str:
+    """Say how to get overlay mounts."""
+    if not host.privilege.root and host.linux_at_least(5, 11):
+        return f"sudo modprobe overlay, or {namespaces(host)}"
+    return _first(
+        (
+            (bool(host.place.container), PRIVILEGED),
+            (host.privilege.root, "modprobe overlay"),
+        ),
+        f"before Linux 5.11 only root mounts an overlay; {AS_ROOT}",
+    )
+
+
+def proc(host: Host) -> str:
+    """Say how to get a whole /proc: a masked one forbids a new one."""
+    inside = f"{PRIVILEGED}, or with --security-opt systempaths=unconfined"
+    return inside if host.place.container else namespaces(host)
+
+
+def _sysctl(assignment: str) -> str:
+    return f"sudo sysctl kernel.{assignment}"
+
+
+def _first(rows: tuple[tuple[bool, str], ...], otherwise: str) -> str:
+    return next((text for holds, text in rows if holds), otherwise)
