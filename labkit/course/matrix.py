@@ -3,8 +3,8 @@
     combinations(6, 7)              the slide's matrix of question marks
     try_all(programs, machines)     the same question, answered by running each pair
 
-A machine is a root file system; a program is a line for its shell. Nothing is simulated:
-each cell of the table is a process that was started in that root, and its exit code.
+A machine is a root file system; a program is a line for its shell. Nothing is
+simulated: each cell is a process that was started in that root, and its exit code.
 """
 
 from __future__ import annotations
