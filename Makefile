@@ -46,7 +46,9 @@ TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browse
 
 test: WANTED := browser
 test: env  ## run all tests; says what was skipped, and why
-	@$(MAKE) --no-print-directory --keep-going $(TESTS)
+	@$(PY) -m tests.support.ours >.venv/.host-before
+	@$(MAKE) --no-print-directory --keep-going $(TESTS); \
+	    code=$$?; rm .venv/.host-before; exit $$code
 
 test-style: env  ## the code is as readable as tests/style promises
 	$(PYTEST) tests/style

@@ -32,10 +32,15 @@ def ours() -> frozenset[str]:
     )
 
 
+def hierarchies() -> list[str]:
+    """Return where each cgroup hierarchy is mounted."""
+    points = {point for point, fstype in mounts() if fstype in ("cgroup", "cgroup2")}
+    return sorted(points)
+
+
 def cgroups() -> Iterator[str]:
     """Yield the path of each cgroup of ours, in every hierarchy."""
-    tops = {point for point, fstype in mounts() if fstype in ("cgroup", "cgroup2")}
-    for top in tops:
+    for top in hierarchies():
         for path, directories, _ in os.walk(top):
             if path.count("/") - top.count("/") >= CGROUP_DEPTH:
                 directories.clear()
@@ -115,3 +120,7 @@ def _read(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_text("latin-1")
     except OSError:
         return ""
+
+
+if __name__ == "__main__":
+    print(*sorted(ours()), sep="\n")
