@@ -13,9 +13,19 @@ from tests.style.library import PROJECT, Module, modules
 from tests.style.test_tools import says
 
 
+JUPYTER = {"IPython", "anywidget", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
+
+
 def test_imports_go_down_only() -> None:
-    """And only the widgets know Jupyter."""
+    """A picture of the layers is in README.md."""
     says("lint-imports", "--no-cache")
+
+
+@pytest.mark.parametrize("module", modules(), ids=str)
+def test_only_the_widgets_know_jupyter(module: Module) -> None:
+    """All else works in a terminal, too, and is imported in half the time."""
+    if module.folder != "widgets":
+        assert {name.split(".")[0] for name in imported(module)} & JUPYTER == set()
 
 
 @pytest.mark.parametrize("module", modules(), ids=str)
@@ -26,6 +36,17 @@ def test_a_module_imports_from_where_a_name_is_made(module: Module) -> None:
     ]
     names = [n.name for node in imports if node.module == "labkit" for n in node.names]
     assert [name for name in names if not is_module(name)] == []
+
+
+def imported(module: Module) -> list[str]:
+    """Return the dotted names of the modules that a module imports, anywhere in it."""
+    names: list[str] = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return names
 
 
 def is_module(name: str) -> bool:
