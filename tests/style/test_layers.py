@@ -12,7 +12,6 @@ import pytest
 from tests.style.library import PROJECT, Module, modules
 from tests.style.test_tools import says
 
-
 JUPYTER = {"IPython", "anywidget", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
 
 
@@ -36,6 +35,12 @@ def test_a_module_imports_from_where_a_name_is_made(module: Module) -> None:
     ]
     names = [n.name for node in imports if node.module == "labkit" for n in node.names]
     assert [name for name in names if not is_module(name)] == []
+
+
+def test_every_folder_is_a_package() -> None:
+    """One without __init__.py is neither installed nor seen by the check above."""
+    folders = {module.path.parent for module in modules()}
+    assert [f for f in sorted(folders) if not (f / "__init__.py").exists()] == []
 
 
 def imported(module: Module) -> list[str]:
