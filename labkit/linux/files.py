@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from labkit.errors import SyscallError, syscall_error
 from labkit.linux.call import Caller
 from labkit.linux.flags import O
+from labkit.linux.table import DATA
 
 _READ_AT_ONCE = 65536
 _FLAGS_NONE = O(0)
@@ -176,8 +180,18 @@ class Files(Caller):
         Needs: what the file asks for.
         Kernel: open(2), write(2), close(2).
         """
+        data = text.encode(errors="surrogateescape")
         fd = self.open(path, O.WRONLY)
         try:
-            self.write(fd, text.encode(errors="surrogateescape"))
+            self.write(fd, data)
+        except SyscallError as refused:
+            # The file's name says more than a descriptor's number: hints go by it.
+            call = f'write("{_without_pid(path)}", {DATA.show(data)})'
+            raise syscall_error(call, refused.errno or 0) from None
         finally:
             self.close(fd)
+
+
+def _without_pid(path: str) -> str:
+    # An error's text is the same in every run.
+    return re.sub(r"^/proc/\d+/", "/proc/PID/", path)

@@ -15,6 +15,7 @@ from labkit.plan.handle import Handle
 from labkit.plan.plan import Plan
 from labkit.plan.step import (
     After,
+    Before,
     FollowedBy,
     FunctionStep,
     Requires,
@@ -25,6 +26,7 @@ from labkit.plan.step import (
 
 __all__ = [
     "After",
+    "Before",
     "Child",
     "Event",
     "Exit",

@@ -4,7 +4,7 @@ A step is a frozen dataclass. It can say what it will do (`describe`), do it
 (`apply(linux)`), and it knows, as class facts, its man pages, the capability it needs,
 which process applies it, and what must come before or after it and why.
 
-Reading order: Where, Rule (After, Requires, FollowedBy), Step, FunctionStep.
+Reading order: Where, Rule (After, Requires, FollowedBy, Before), Step, FunctionStep.
 """
 
 from __future__ import annotations
@@ -82,6 +82,18 @@ class FollowedBy(Rule):
 
     def sentence(self, step: Step) -> str:
         return f"{self._other_name} must follow {type(step).__name__}: {self.reason}"
+
+
+class Before(Rule):
+    """Where both are in a plan, the other comes later."""
+
+    def broken(self, earlier: tuple[Step, ...], later: tuple[Step, ...]) -> bool:
+        return self._among(earlier)
+
+    def sentence(self, step: Step) -> str:
+        return (
+            f"{type(step).__name__} must come before {self._other_name}: {self.reason}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
