@@ -29,11 +29,15 @@ env:  ## prepare .venv and the few packages that the lab needs
 IS_ROOT := $(filter 0,$(shell id -u))
 SCREEN := $(if $(IS_ROOT),,$(DISPLAY)$(WAYLAND_DISPLAY))
 
-lab: env  ## start JupyterLab at the first chapter; Ctrl+C twice stops it
+lab: env .venv/.trusted  ## start JupyterLab at the first chapter; Ctrl+C twice stops it
 	@echo "labkit: JupyterLab starts; Ctrl+C, twice, stops it"
 	@$(PY) -m jupyter lab --log-level=WARN --ServerApp.root_dir='$(CURDIR)' \
 	    --LabApp.default_url=/lab/tree/$(FIRST_CHAPTER) \
 	    $(if $(IS_ROOT),--allow-root) $(if $(SCREEN),,--no-browser) $(LAB_ARGS)
+
+# JupyterLab shows a notebook's saved pictures only when it is trusted; these are ours.
+.venv/.trusted: $(wildcard notebooks/*.ipynb exercises/*.ipynb exercises/*/*.ipynb)
+	@$(PY) -m jupyter trust $^ >/dev/null && touch $@
 
 sweep: env  ## find and remove what a crash left on this machine
 	@$(PY) -m labkit sweep
@@ -63,7 +67,7 @@ test-oracle: env  ## other people's tools see the same
 	$(PYTEST) tests/oracle
 
 test-notebooks: env  ## every cell of every chapter and solution (nbval)
-	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 --timeout=150 \
 	    --nbval-sanitize-with=tests/notebooks/sanitize.cfg notebooks solutions
 	$(PYTEST) tests/notebooks
 
