@@ -7,6 +7,7 @@ state, or when the run started it. Each is one line of text; two readings subtra
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,8 @@ def _processes() -> Iterator[str]:
         pid: _parent(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
     }
     for pid in parents.keys() - _line_of(os.getpid(), parents):
-        if os.getpid() in _line_of(pid, parents) or _started_by_this_run(pid):
+        family = os.getpid() in _line_of(pid, parents)
+        if family or (_looks_ours(pid) and not _is_another_runs(pid)):
             yield f"process {pid}: {_command(pid)}"
 
 
@@ -76,7 +78,12 @@ def _directories() -> Iterator[str]:
                 yield f"directory {place}/{name}"
 
 
-def _started_by_this_run(pid: int) -> bool:
+def _is_another_runs(pid: int) -> bool:
+    marks = re.findall(rf"{MARK}=(\w+)", _read(pid, "environ"))
+    return bool(marks) and os.environ.get(MARK) not in marks
+
+
+def _looks_ours(pid: int) -> bool:
     # A program has the mark in its environment. A forked copy of this Python hasn't,
     # because /proc shows the environment that a program began with; but it lies at the
     # same random addresses. A container may have neither: its cgroup or mounts tell.
