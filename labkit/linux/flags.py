@@ -134,6 +134,7 @@ class PR(IntEnum):
     """linux/prctl.h: operations of prctl(2)."""
 
     SET_PDEATHSIG = 1
+    SET_DUMPABLE = 4
     SET_NAME = 15
     CAPBSET_READ = 23
     CAPBSET_DROP = 24

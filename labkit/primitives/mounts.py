@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.linux.flags import CLONE, MS
+from labkit.linux.flags import CLONE, MS, O
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Requires, Rule, Step
 from labkit.primitives.namespaces import Unshare
@@ -135,7 +135,7 @@ class Mask(Step):
     """Hide a path: an empty directory, or /dev/null, is put over it.
 
     Args: path [as the inside sees it; one that doesn't exist needs no mask].
-    Raises: EPERM without the capability.
+    Raises: EPERM without the capability, ENOENT for a file when /dev/null is missing.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
     Kernel: mount(2). Spec: OCI runtime, linux.maskedPaths.
     """
@@ -154,12 +154,15 @@ class Mask(Step):
         return f"hide {self.path}"
 
     def apply(self, linux: Linux) -> int | None:
+        # Asked first, because mount answers ENOENT for a missing /dev/null as well.
         try:
-            linux.mount("/dev/null", self.path, None, MS.BIND)
+            linux.close(linux.open(self.path, O.PATH | O.DIRECTORY))
         except FileNotFoundError:
             return None  # ENOENT: there is nothing to hide
-        except NotADirectoryError:  # ENOTDIR: the path is a directory
-            linux.mount("tmpfs", self.path, "tmpfs", MS.RDONLY, "size=0k")
+        except NotADirectoryError:  # ENOTDIR: a file
+            linux.mount("/dev/null", self.path, None, MS.BIND)
+        else:
+            linux.mount("tmpfs", self.path, "tmpfs", MS.RDONLY)
         return None
 
 
