@@ -37,7 +37,7 @@ lab: env .venv/.trusted  ## start JupyterLab at the first chapter; Ctrl+C twice 
 
 # JupyterLab shows a notebook's saved pictures only when it is trusted; these are ours.
 .venv/.trusted: $(wildcard notebooks/*.ipynb exercises/*.ipynb exercises/*/*.ipynb)
-	@$(PY) -m jupyter trust $^ >/dev/null && touch $@
+	@$(PY) -m jupyter trust $^ </dev/null >/dev/null 2>&1; touch $@
 
 sweep: env  ## find and remove what a crash left on this machine
 	@$(PY) -m labkit sweep

@@ -30,6 +30,11 @@ APT_OPTIONS = re.compile(r"Acquire::(Check-|http|Retries|ForceIP)")
 
 
 def codename() -> str:
+    """Return the release to try: this machine's, or LABKIT_FRESH_SUITE=trixie."""
+    return os.environ.get("LABKIT_FRESH_SUITE", this_release())
+
+
+def this_release() -> str:
     """Return the distribution's name for its release: bookworm."""
     release = Path("/etc/os-release").read_text()
     name: str = re.findall(r"VERSION_CODENAME=(\w+)", release)[0]
@@ -37,7 +42,9 @@ def codename() -> str:
 
 
 def apt_sources() -> list[Path]:
-    """Return the files that name apt's mirrors."""
+    """Return the files that name apt's mirrors; for another release its own mirror."""
+    if codename() != this_release():
+        return []
     folder = Path("/etc/apt")
     single = [folder / "sources.list"] if (folder / "sources.list").exists() else []
     files = (folder / "sources.list.d").glob("*")
