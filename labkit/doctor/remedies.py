@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labkit.host import Host, Layout
+from labkit.host import Host, Layout, Trial
 
 Remedy = Callable[[Host], str]
 
@@ -86,21 +86,21 @@ def busybox(host: Host) -> str:
 
 def overlay(host: Host) -> str:
     """Say how to get overlay mounts."""
-    if not host.privilege.root and host.linux_at_least(5, 11):
-        return f"sudo modprobe overlay, or {namespaces(host)}"
-    return _first(
-        (
-            (bool(host.place.container), PRIVILEGED),
-            (host.privilege.root, "modprobe overlay"),
-        ),
-        f"before Linux 5.11 only root mounts an overlay; {AS_ROOT}",
+    rows = (
+        (host.place.binder, ELSEWHERE),
+        (bool(host.place.container), PRIVILEGED),
+        (host.privilege.root, "modprobe overlay"),
+        (not host.linux_at_least(5, 11), f"{AS_ROOT} (others need Linux 5.11)"),
+        (not host.trials.works(Trial.USER_NAMESPACE), namespaces(host)),
     )
+    return _first(rows, "sudo modprobe overlay")
 
 
 def proc(host: Host) -> str:
-    """Say how to get a whole /proc: a masked one forbids a new one."""
+    """Say how to get a whole /proc: beside a masked one Linux mounts no other."""
     inside = f"{PRIVILEGED}, or with --security-opt systempaths=unconfined"
-    return inside if host.place.container else namespaces(host)
+    rows = ((host.place.binder, ELSEWHERE), (bool(host.place.container), inside))
+    return _first(rows, namespaces(host))
 
 
 def _sysctl(assignment: str) -> str:
