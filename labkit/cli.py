@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
+import labkit
 from labkit.errors import DocumentError, LabError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -175,12 +176,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _version() -> int:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        print(f"labkit {version('labkit')}")
-    except PackageNotFoundError:
-        print("labkit, run from its source: make env installs it")
+    print(f"labkit {labkit.__version__}")
     return 0
 
 

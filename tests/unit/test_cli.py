@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import labkit
 from labkit.cli import main
 
 LABKIT = [sys.executable, "-m", "labkit"]
@@ -25,6 +26,11 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 Captured = pytest.CaptureFixture[str]
+
+
+def test_it_knows_its_version(capsys: Captured) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"labkit {labkit.__version__}\n"
 
 
 def test_without_a_command_it_says_what_there_is(capsys: Captured) -> None:
@@ -109,7 +115,8 @@ def test_help_needs_none_of_the_modules_that_do_the_work() -> None:
 import sys
 from labkit.cli import main
 main([])
-print([m for m in sys.modules if m.startswith(("labkit.host", "labkit.rootfs"))])
+work = ("labkit.doctor", "labkit.rootfs", "labkit.sweep", "labkit.widgets", "IPython")
+print([name for name in sys.modules if name.startswith(work)])
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
