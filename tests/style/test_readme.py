@@ -22,22 +22,25 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_line_counts_are_counted() -> None:
-    """To the nearest ten; the docstring above says how to write them."""
-    assert README.read_text() == with_counts(README.read_text())
+    """Within a tenth; the docstring above says how to write them anew."""
+    rows = [(row[2], int(row[4])) for row in ROW.finditer(README.read_text())]
+    assert rows
+    wrong = [path for path, said in rows if abs(said - lines(path)) > 10 + said // 10]
+    assert wrong == []
 
 
 def with_counts(text: str) -> str:
-    """Return the README with the line counts of today."""
+    """Return the README with the line counts of today, to the nearest ten."""
     return ROW.sub(
-        lambda row: "".join((*row.group(1, 2, 3), counted(row[2]), row[5])), text
+        lambda row: f"{row[1]}{row[2]}{row[3]}{round(lines(row[2]), -1)}{row[5]}", text
     )
 
 
-def counted(path: str) -> str:
-    """Return the lines of a module, or of all modules in a folder, to the nearest ten."""
+def lines(path: str) -> int:
+    """Return the lines of a module, or of all modules in a folder."""
     place: Path = PROJECT / path
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    return str(round(sum(len(f.read_text().splitlines()) for f in files), -1))
+    files = place.rglob("*.py") if place.is_dir() else [place]
+    return sum(len(file.read_text().splitlines()) for file in files)
 
 
 if __name__ == "__main__":
