@@ -1,0 +1,3 @@
+// Nothing but the page (the plan, the namespaces).
+
+export default { render: page };

@@ -1,0 +1,70 @@
+"""What a test does with a page that shows a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+RUN_MS = 180_000
+
+
+def run_all(page: Page, timeout_ms: float = RUN_MS) -> None:
+    """Run every cell, in order, and wait until the kernel is idle again."""
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    wait_until_idle(page, timeout_ms)
+
+
+def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
+    """Run one cell; without waiting where its end is not what the test is about."""
+    page.evaluate(
+        """index => {
+             window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+             window.jupyterapp.commands.execute('notebook:run-cell');
+           }""",
+        index,
+    )
+    if wait:
+        wait_until_idle(page)
+
+
+def wait_until_idle(page: Page, timeout_ms: float = RUN_MS) -> None:
+    """Wait until no cell runs or waits: each shows a number, not a star."""
+    page.wait_for_timeout(150)  # until the first star is there
+    page.wait_for_function(
+        """() => {
+             const book = window.jupyterapp.shell.currentWidget;
+             const kernel = book.context.sessionContext.session?.kernel;
+             return kernel?.status === 'idle' && book.content.widgets.every(
+               (cell) => cell.model.type !== 'code' || cell.model.executionState !== 'running');
+           }""",
+        timeout=timeout_ms,
+    )
+
+
+def cell_errors(page: Page) -> list[str]:
+    """Return what cells raised, a line each: number, error, its first line."""
+    found: list[str] = page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
+             (cell, i) => (cell.model.outputs?.toJSON() ?? [])
+               .filter((output) => output.output_type === 'error')
+               .map((o) => `${i}: ${o.ename}: ${o.evalue.split('\\n')[0]}`))"""
+    )
+    return found
+
+
+def output(page: Page, index: int) -> Locator:
+    """Return the output area of a cell."""
+    return page.locator(".jp-Notebook-cell").nth(index).locator(".jp-Cell-outputArea")
+
+
+def save(page: Page) -> None:
+    """Save the notebook, as Ctrl+S does."""
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+
+
+def picture(page: Page, index: int, path: Path) -> None:
+    """Photograph a cell's output, for people to look at."""
+    area = output(page, index)
+    area.scroll_into_view_if_needed()
+    area.screenshot(path=path)
