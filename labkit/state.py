@@ -44,11 +44,11 @@ def directory(name: str = "") -> HostPath:
     Spec: XDG Base Directory Specification, XDG_STATE_HOME.
     """
     path = HostPath(os.path.join(location(), name) if name else location())
-    try:
-        for place in (location(), path):  # makedirs gives its mode to the last only
+    for place in (location(), path):  # makedirs gives its mode to the last only
+        try:
             os.makedirs(place, _MODE, exist_ok=True)
-    except OSError as refused:
-        raise unusable(path, refused) from refused
+        except OSError as refused:
+            raise unusable(place, refused) from refused
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         raise unusable(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
     return path

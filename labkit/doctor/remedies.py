@@ -34,7 +34,7 @@ def own_cgroup(host: Host) -> str:
             host.cgroups.layout is Layout.NONE,
             "sudo mount -t cgroup2 none /sys/fs/cgroup",
         ),
-        (host.privilege.root, "mount -o remount,rw /sys/fs/cgroup"),
+        (host.privilege.over_the_machine, "mount -o remount,rw /sys/fs/cgroup"),
         (
             host.cgroups.layout is not Layout.UNIFIED,
             f"{AS_ROOT} (cgroup v1 isn't shared)",
@@ -71,10 +71,13 @@ def namespaces(host: Host) -> str:
         (own.limit == 0, "sudo sysctl user.max_user_namespaces=15000"),
         (own.unprivileged_clone is False, _sysctl("unprivileged_userns_clone=1")),
         (
-            bool(own.apparmor_restricts) and not host.privilege.root,
+            bool(own.apparmor_restricts) and not host.privilege.over_the_machine,
             _sysctl("apparmor_restrict_unprivileged_userns=0") + " (Ubuntu 24.04)",
         ),
-        (host.privilege.root, "give this user CAP_SYS_ADMIN, or boot another Linux"),
+        (
+            host.privilege.over_the_machine,
+            "give this user CAP_SYS_ADMIN, or boot another Linux",
+        ),
     )
     return _first(rows, AS_ROOT)
 
@@ -89,7 +92,7 @@ def overlay(host: Host) -> str:
     rows = (
         (host.place.binder, ELSEWHERE),
         (bool(host.place.container), PRIVILEGED),
-        (host.privilege.root, "modprobe overlay"),
+        (host.privilege.over_the_machine, "modprobe overlay"),
         (not host.linux_at_least(5, 11), f"{AS_ROOT} (others need Linux 5.11)"),
         (not host.trials.works(Trial.USER_NAMESPACE), namespaces(host)),
     )

@@ -30,6 +30,11 @@ class Privilege:
         """Say whether all these capabilities are effective."""
         return self.capabilities >= set(capabilities)
 
+    @property
+    def over_the_machine(self) -> bool:
+        """Whether this is root of the machine and not only of a user namespace."""
+        return self.root and NamespaceType.USER not in self.inner
+
     def __str__(self) -> str:
         if not self.root:
             return "ordinary user"

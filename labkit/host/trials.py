@@ -2,10 +2,10 @@
 
     this process        a child                its child, PID 1 in there
     ------------        -------                -------------------------
-    fork -------------> unshare
-       <- one line      fork ----------------> mount tmpfs, overlay, proc
-       for each trial,                         fork -> a user namespace, overlay
-       in a pipe                               pivot_root
+    fork -------------> unshare, mount tmpfs
+       <- one line      fork ----------------> mount proc, overlay
+       for each trial,                         unshare a user namespace
+       in a pipe        pivot_root             mount overlay in it
 
 Whether a machine lets you do something follows from a dozen settings, and from
 security modules that no file tells of. So the lab asks Linux, with the very calls
@@ -113,40 +113,36 @@ def _trials(who: Who, report_fd: int) -> None:
         return
     kinds = [kind for kind in who.kinds if kind is not NamespaceType.USER]
     flags = reduce(or_, (kind.clone for kind in kinds), CLONE(0))
-    if CLONE.NEWNS not in flags or not attempt_one(
-        Trial.NAMESPACES, partial(linux.unshare, flags)
-    ):
+    unshare = partial(linux.unshare, flags)
+    if CLONE.NEWNS not in flags or not attempt_one(Trial.NAMESPACES, unshare):
         return
-    _forked(partial(_as_pid_1, linux, who, attempt_one))
+    if not attempt_one(Trial.MOUNTS, partial(_private_tmpfs, linux)):
+        return
+    _wait(_fork(partial(_as_pid_1, linux, who, attempt_one)))
+    # Last, because from then on the host's /proc is out of reach.
+    pivot = partial(linux.pivot_root, _SCRATCH, f"{_SCRATCH}/old")
+    attempt_one(Trial.PIVOT_ROOT, pivot)
 
 
 Attempt = Callable[[Trial, Callable[[], None]], bool]
 
 
 def _as_pid_1(linux: Linux, who: Who, attempt_one: Attempt) -> None:
-    overlay = Trial.OVERLAY if who.privileged else Trial.OVERLAY_IN_USER_NAMESPACE
-    options = "" if who.privileged else ",userxattr"
-    if not attempt_one(Trial.MOUNTS, partial(_private_tmpfs, linux)):
-        return
-    attempt_one(overlay, partial(_overlay, linux, options))
+    # A /proc shows a PID namespace, and only a process born in it can mount it.
     attempt_one(Trial.PROC, partial(_proc, linux))
     if who.privileged:
-        # Before pivot_root, because the id maps are written through the host's /proc;
-        # while PID 1 lives, because without it nobody can fork in its namespace.
-        _forked(partial(_as_user, linux, who, attempt_one))
-    attempt_one(
-        Trial.PIVOT_ROOT, partial(linux.pivot_root, _SCRATCH, f"{_SCRATCH}/old")
-    )
+        attempt_one(Trial.OVERLAY, partial(_overlay, linux, ""))
+        user = partial(_own_user_namespace, linux, who)
+        if not attempt_one(Trial.USER_NAMESPACE, user):
+            return
+    inner = Trial.OVERLAY_IN_USER_NAMESPACE
+    attempt_one(inner, partial(_overlay_of_its_own, linux))
 
 
-def _as_user(linux: Linux, who: Who, attempt_one: Attempt) -> None:
-    def in_user_namespace() -> None:
-        linux.unshare(CLONE.NEWNS)
-        _private_tmpfs(linux)
-        _overlay(linux, ",userxattr")
-
-    if attempt_one(Trial.USER_NAMESPACE, partial(_own_user_namespace, linux, who)):
-        attempt_one(Trial.OVERLAY_IN_USER_NAMESPACE, in_user_namespace)
+def _overlay_of_its_own(linux: Linux) -> None:
+    linux.unshare(CLONE.NEWNS)
+    _private_tmpfs(linux)
+    _overlay(linux, ",userxattr")
 
 
 def _own_user_namespace(linux: Linux, who: Who) -> None:
@@ -204,8 +200,8 @@ def _fork(function: Callable[[], None]) -> int:
         os._exit(0)
 
 
-def _forked(function: Callable[[], None]) -> None:
-    os.waitpid(_fork(function), 0)
+def _wait(pid: int) -> None:
+    os.waitpid(pid, 0)
 
 
 def _read_all(fd: int) -> str:

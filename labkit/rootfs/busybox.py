@@ -109,7 +109,11 @@ def _download_with_own_index(workspace: HostPath) -> str:
     for folder in (f"{lists}/partial", f"{cache}/archives/partial"):
         os.makedirs(folder, exist_ok=True)
     own = ("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}")
-    return _apt(workspace, *own, "update") or _download(workspace, own)
+    # Without Error-Mode apt calls an update a success that reached no mirror. One of
+    # several repositories may be out of reach, so the download decides.
+    update = _apt(workspace, *own, "-o", "APT::Update::Error-Mode=any", "update")
+    failure = _download(workspace, own)
+    return (update or failure) if failure else ""
 
 
 def _download(workspace: HostPath, options: Sequence[str]) -> str:
