@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ import pytest
 from labkit import state
 from labkit.errors import HostError
 from labkit.host import Host, Trial
-from labkit.linux import CLONE, MS, Linux
+from labkit.linux import MS, Linux
 from labkit.linux.views import HostPath
 from labkit.rootfs import RootFilesystem, rootfs
+from tests.kernel.changed_child import in_child
 from tests.support.skips import need
 
 
@@ -30,31 +30,6 @@ def namespaces(host: Host) -> None:
     """Only where mount namespaces can be made."""
     works = host.trials.works(Trial.MOUNTS)
     need("namespaces", works, host.trials.failure(Trial.MOUNTS))
-
-
-def in_child(function: Callable[[Linux], str]) -> str:
-    """Run a function in a child with mount and user namespaces; return its words."""
-    read_fd, write_fd = os.pipe()
-    uid, gid = os.getuid(), os.getgid()
-    child = os.fork()
-    if child == 0:
-        try:
-            linux = Linux(forked=True)
-            linux.unshare(CLONE.NEWUSER | CLONE.NEWNS)
-            linux.write_file("/proc/self/setgroups", "deny")
-            linux.write_file("/proc/self/uid_map", f"0 {uid} 1")
-            linux.write_file("/proc/self/gid_map", f"0 {gid} 1")
-            linux.mount(None, "/", None, MS.REC | MS.PRIVATE, None)
-            os.write(write_fd, function(linux).encode())
-        except BaseException as error:
-            os.write(write_fd, f"{type(error).__name__}: {error}".encode())
-        finally:
-            os._exit(0)
-    os.close(write_fd)
-    with os.fdopen(read_fd) as answer:
-        said = answer.read()
-    os.waitpid(child, 0)
-    return said
 
 
 def run_inside(root: RootFilesystem, command: str) -> str:
