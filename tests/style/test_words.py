@@ -27,12 +27,21 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "who we are is a fact of the Host; linux/ has the call itself",
     ),
     r"cgroup\.controllers": (
-        {"labkit/host/", "labkit/primitives/cgroups.py"},
+        {"labkit/host/", "labkit/primitives/cgroups/"},
         "which cgroup version this is, the probe finds out",
     ),
+    r"\bv[12]\b|\brootless\b": (
+        {
+            "labkit/host/",
+            "labkit/doctor/",
+            "labkit/primitives/cgroups/",
+            "labkit/hints.py",
+        },
+        "the versions differ in one table, and a plan differs in its steps",
+    ),
     r"sys\.version_info|platform\.(release|uname)|os\.uname": (
-        {"labkit/host/"},
-        "which Linux this is, the probe finds out",
+        {"labkit/host/", "labkit/linux/table.py"},
+        "which Linux this is, the probe finds out; a call's number needs the machine",
     ),
     r"\bsubprocess\b|\bos\.(fork|exec\w*|spawn\w*|posix_spawn\w*)\b": (
         {"labkit/host/", "labkit/linux/", "labkit/plan/", "labkit/rootfs"},
