@@ -107,6 +107,10 @@ can_be_reused() {
 }
 
 make_environment() {
+    if [ -e .venv ] && [ ! -w .venv ]; then
+        say ".venv belongs to $(stat -c %U .venv): sudo make clean, then make again"
+        exit 1
+    fi
     say "preparing .venv with $("$1" --version); this takes a minute, once"
     can_be_reused || "$1" -m venv --clear .venv
     quietly .venv/bin/python -m pip install --disable-pip-version-check --editable '.[test]' || {
