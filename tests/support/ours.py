@@ -10,9 +10,10 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-from tests.support.private_state import MARK, mounts
+from tests.support.private_state import MARK, PRIVATE_PREFIX, mounts
 
 PREFIX = "labkit"
 # Below /sys/fs/cgroup, a user's own cgroup on a systemd machine lies six deep.
@@ -22,15 +23,9 @@ PLACES = ("/tmp", "/var/tmp", "/var/lib", "/run", "/dev/shm")
 
 def ours() -> frozenset[str]:
     """Return a line for each mount, cgroup, process, link and directory of ours."""
-    return frozenset(
-        (
-            *_mounts(),
-            *(f"cgroup {path}" for path in cgroups()),
-            *_processes(),
-            *_links(),
-            *_directories(),
-        )
-    )
+    cgroup_lines = (f"cgroup {path}" for path in cgroups())
+    lines = chain(_mounts(), cgroup_lines, _processes(), _links(), _directories())
+    return frozenset(line for line in lines if not _is_in_another_runs_state(line))
 
 
 def hierarchies() -> list[str]:
@@ -76,6 +71,11 @@ def _directories() -> Iterator[str]:
         for name in os.listdir(place):
             if name.startswith(PREFIX):
                 yield f"directory {place}/{name}"
+
+
+def _is_in_another_runs_state(line: str) -> bool:
+    state = os.environ.get("LABKIT_STATE", PRIVATE_PREFIX)
+    return PRIVATE_PREFIX in line and os.path.dirname(state) not in line
 
 
 def _is_another_runs(pid: int) -> bool:

@@ -19,6 +19,7 @@ import pytest
 # In the environment of everything that a run starts; a run inside a run keeps the
 # outer one's, and its state.
 MARK = "LABKIT_TEST_RUN"
+PRIVATE_PREFIX = "labkit-test-"
 PRIVATE = pytest.StashKey[Path]()
 
 
@@ -26,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the directory and say where it is, in the environment."""
     if MARK in os.environ:
         return
-    private = Path(tempfile.mkdtemp(prefix="labkit-test-", dir=place_for_overlays()))
+    private = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=place_for_overlays()))
     # Containers with other user ids pass through here on the way to their root.
     private.chmod(0o711)
     for name, variable in (("state", "LABKIT_STATE"), ("work", "LABKIT_WORK")):
