@@ -69,7 +69,7 @@ def _links() -> Iterator[str]:
 def _directories() -> Iterator[str]:
     for place in filter(os.path.isdir, PLACES):
         for name in os.listdir(place):
-            if name.startswith(PREFIX):
+            if name.startswith(PREFIX) and os.path.isdir(f"{place}/{name}"):
                 yield f"directory {place}/{name}"
 
 
