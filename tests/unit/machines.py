@@ -57,16 +57,23 @@ def version_1(root: Path, *, beside_unified: bool) -> Path:
         "31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct",
         "32 30 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
         "33 30 0:29 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio",
+        "36 30 0:32 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer",
         "34 30 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd",
     ]
-    groups = ["4:memory:/ours", "3:cpu,cpuacct:/", "2:blkio:/", "1:name=systemd:/"]
+    groups = [
+        "4:memory:/ours",
+        "3:cpu,cpuacct:/",
+        "2:blkio:/",
+        "5:freezer:/",
+        "1:name=systemd:/",
+    ]
     files = {}
     if beside_unified:
         mounts.append("35 30 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw")
         groups.append("0::/")
         files["sys/fs/cgroup/unified/cgroup.controllers"] = "pids\n"
         files["sys/fs/cgroup/unified/cgroup.procs"] = "1\n"
-    for name in ("cpu,cpuacct", "memory", "memory/ours", "blkio", "systemd"):
+    for name in ("cpu,cpuacct", "memory", "memory/ours", "blkio", "freezer", "systemd"):
         files[f"sys/fs/cgroup/{name}/cgroup.procs"] = "1\n"
     files["proc/self/mountinfo"] = "\n".join(mounts) + "\n"
     files["proc/self/cgroup"] = "\n".join(groups) + "\n"

@@ -62,6 +62,12 @@ def test_hybrid_has_controllers_in_both_versions(tmp_path: Path) -> None:
     assert layout.unified == path_of(root, "sys/fs/cgroup/unified")
 
 
+def test_what_both_versions_have_is_taken_from_version_1(tmp_path: Path) -> None:
+    root = version_1(tmp_path, beside_unified=True)
+    layout = read_layout(path_of(root), privileged=True)
+    assert [o.version for o in layout.controllers if o.name == "freezer"] == [1]
+
+
 def test_two_controllers_may_share_one_tree(tmp_path: Path) -> None:
     root = version_1(tmp_path, beside_unified=False)
     layout = read_layout(path_of(root), privileged=True)
