@@ -31,7 +31,8 @@ SCREEN := $(if $(IS_ROOT),,$(DISPLAY)$(WAYLAND_DISPLAY))
 
 lab: env .venv/.trusted  ## start JupyterLab at the first chapter; Ctrl+C twice stops it
 	@echo "labkit: JupyterLab starts; Ctrl+C, twice, stops it"
-	@$(PY) -m jupyter lab --log-level=WARN --ServerApp.root_dir='$(CURDIR)' \
+	@$(PY) -m jupyter lab --log-level=ERROR --LabApp.log_level=ERROR \
+	    --ServerApp.root_dir='$(CURDIR)' \
 	    --LabApp.default_url=/lab/tree/$(FIRST_CHAPTER) \
 	    $(if $(IS_ROOT),--allow-root) $(if $(SCREEN),,--no-browser) $(LAB_ARGS)
 
