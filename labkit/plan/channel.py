@@ -8,6 +8,7 @@ able to make the notebook run code by what it sends.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -39,12 +40,11 @@ class Channel:
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a message; raise BrokenPipeError when the other end is gone."""
         body = json.dumps(message).encode()
-        head = _LENGTH.pack(len(body))
-        if descriptors:
-            socket.send_fds(self._socket, [head], list(descriptors))
-        else:
-            self._socket.sendall(head)
-        self._socket.sendall(body)
+        data = memoryview(_LENGTH.pack(len(body)) + body)
+        sent = 0
+        if descriptors:  # they go with the first byte
+            sent = socket.send_fds(self._socket, [data], list(descriptors))
+        self._socket.sendall(data[sent:])
 
     def receive(self) -> tuple[Message, list[int]] | None:
         """Return the next message and its descriptors, or None at end-of-file."""
@@ -52,6 +52,10 @@ class Channel:
             head, descriptors, _, _ = socket.recv_fds(
                 self._socket, _LENGTH.size, _MAX_DESCRIPTORS
             )
+            for fd in descriptors:
+                # Close-on-exec, or a command inside would have them twice. Not by
+                # MSG_CMSG_CLOEXEC: Python 3.11's recv_fds ignores its flags.
+                os.set_inheritable(fd, False)
             if not head:
                 return None
             head += self._exactly(_LENGTH.size - len(head))

@@ -13,10 +13,10 @@ with the notebook, by end-of-file, even when the notebook is killed.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -26,16 +26,16 @@ from labkit.errors import (
     ContainerFailed,
     LabError,
     StateError,
-    WrongProcess,
     error_from_json,
 )
 from labkit.linux.call import Call
 from labkit.linux.views import HostPid
-from labkit.plan import handle, outside
-from labkit.plan.channel import Channel, Message
+from labkit.plan.channel import Message
 from labkit.plan.conversation import Conversation
 from labkit.plan.events import Event, Exit, Result, event_from_json
+from labkit.plan.interrupts import uninterrupted
 from labkit.plan.pipes import Pipes
+from labkit.plan.processes import Processes
 from labkit.plan.program import ENVIRONMENT
 from labkit.plan.step import Step
 from labkit.text import Text
@@ -54,12 +54,16 @@ class Child:
         self._subscribers: list[OnEvent] = [on_event] if on_event else []
         self._lock = threading.RLock()  # a view's buttons may run on another thread
         self._failed = self._replaced = self._stopped = False
-        self._output = tempfile.TemporaryFile(prefix="labkit-output-")  # noqa: SIM115
-        self._talk, self._outside = self._fork()
-        self.pid = HostPid(self._talk.reply()["inside"])
-        self._record = handle.record(
-            "child", f"child-{self.pid}", {"pid": self.pid}, durable=False
-        )
+        self._processes = Processes.fork(steps)
+        self._talk = Conversation(self._processes.channel, self._lost)
+        # So that a child that nobody refers to any more ends as well.
+        self._end = weakref.finalize(self, self._processes.end)
+        try:
+            self.pid = HostPid(self._talk.reply()["inside"])
+            self._processes.record(self.pid)
+        except BaseException:
+            self.stop()
+            raise
 
     def __repr__(self) -> str:
         return f"Child({len(self.events)} of {len(self.steps)} steps applied)"
@@ -73,7 +77,13 @@ class Child:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except LabError as problem:
+            if error is None:
+                raise
+            # The first error is the one to read; the failed clean-up is a note to it.
+            error.add_note(f"and the child could not be ended: {problem}")
 
     def subscribe(self, subscriber: OnEvent) -> None:
         """Call a function with each event from now on, in the thread of `next`."""
@@ -87,21 +97,17 @@ class Child:
         """
         with self._lock:
             self._must_be_able_to_go_on()
-            index, start = len(self.events), time.perf_counter_ns()
-            reply = self._ask({"word": "step", "index": index})
-            if reply.get("replaced"):
-                self._replaced = True
-                reply = self._event_of_exec(index, start, reply["calls"])
-            event = event_from_json(reply["event"])
-            self.events += (event,)
-            if reply.get("inside"):
-                self.pid = HostPid(reply["inside"])
-                self._record.update({"pid": self.pid})
-            self._failed = reply["error"] is not None
-        for subscriber in list(self._subscribers):
-            subscriber(event)
-        if reply["error"] is not None:
-            raise error_from_json(reply["error"])
+            try:
+                event, error = self._apply_next()
+            except ChildLost:
+                raise
+            except BaseException:
+                # Interrupted within a step: nobody knows what is half done.
+                self.stop()
+                raise
+        self._tell(event, error)
+        if error is not None:
+            raise error
         return event
 
     def run(self) -> tuple[Event, ...]:
@@ -126,18 +132,19 @@ class Child:
         Raises: SyscallError when the program can't be started; ContainerFailed when
             time is over (the command is killed, the child stays).
         """
+        if isinstance(argv, str) or not argv:
+            raise TypeError(f'argv is a list of words, like ["ls", "-l"]; got {argv!r}')
         with self._lock, Pipes(stdin) as pipes:
             self._must_be_parked()
             message = {"word": "exec", "argv": list(argv), "env": dict(env)}
-            self._talk.say(message, pipes.for_the_child)
-            pipes.close_the_childs_ends()
-            reply = self._reply_of_command(pipes, timeout_s)
+            reply = self._reply_of_command(message, pipes, timeout_s)
+            pipes.drain()
+            said = pipes.texts()
             if reply is None:
-                raise _too_long(argv, timeout_s)
+                raise _too_long(argv, timeout_s, "".join(said))
             if reply.get("error"):
                 raise error_from_json(reply["error"])
-            pipes.drain()
-            return Result(Exit.from_status(reply["status"]), *pipes.texts())
+            return Result(Exit.from_status(reply["status"]), *said)
 
     def wait(self, timeout_s: float | None = None) -> Exit:
         """Wait until the inside process has ended; return how.
@@ -146,7 +153,7 @@ class Child:
         """
         with self._lock:
             if not self._talk.wait_for_exit(timeout_s):
-                raise _too_long(["the child"], timeout_s)
+                raise _too_long(["the child"], timeout_s, self.output)
         assert self.exit is not None
         return self.exit
 
@@ -158,44 +165,23 @@ class Child:
     @property
     def output(self) -> Text:
         """What the inside process has written to its stdout and stderr so far."""
-        if self._output.closed:
-            return self._last_output
-        size = os.fstat(self._output.fileno()).st_size
-        said = os.pread(self._output.fileno(), size, 0)
-        return Text(said.decode(errors="replace"))
+        return self._processes.said()
 
     @property
     def running(self) -> bool:
         """Whether the inside process is there: parked, or being a program."""
-        with self._lock:
+        with self._lock, contextlib.suppress(ChildLost):
             return not self._stopped and not self._talk.wait_for_exit(0)
+        return False
 
     def stop(self) -> None:
-        """End both processes and everything they started. May be called twice."""
-        with self._lock:
-            if self._stopped:
-                return
-            self._stopped = True
-            self._talk.hang_up()
-            os.waitpid(self._outside, 0)
-            self._talk.close()
-            self._last_output = self.output
-            self._output.close()
-            self._record.forget()
+        """End both processes and everything they started. May be called twice.
 
-    def _fork(self) -> tuple[Conversation, int]:
-        if threading.current_thread() is not threading.main_thread():
-            raise WrongProcess(
-                "plan.fork() in a background thread",
-                "call it in a cell",
-                meaning="a fork belongs to the notebook's main thread",
-            )
-        ours, theirs = Channel.pair()
-        pid = os.fork()
-        if pid == 0:
-            outside.serve(theirs, self.steps, self._output.fileno())
-        theirs.close()
-        return Conversation(ours, self._lost), pid
+        Raises: StateError when a process can't end now, a frozen one for instance.
+        """
+        with self._lock, uninterrupted():
+            self._stopped = True
+            self._end()  # the second time it does nothing
 
     def _must_be_able_to_go_on(self) -> None:
         self._must_be_parked()
@@ -218,28 +204,69 @@ class Child:
                 "enter its namespaces: Plan(JoinNamespaces(child.pid), ...).run()",
             )
 
-    def _ask(self, message: Message) -> Message:
-        try:
-            self._talk.say(message)
-            return self._talk.reply()
-        except BaseException as error:
-            # Interrupted in the middle of a step: nobody knows what is half done.
-            if not isinstance(error, LabError):
-                self.stop()
-            raise
+    def _apply_next(self) -> tuple[Event, LabError | None]:
+        start = time.perf_counter_ns()
+        self._talk.say({"word": "step", "index": len(self.events)})
+        reply = self._talk.reply()
+        with uninterrupted():
+            self._replaced = reply.get("replaced", False)
+            event = (
+                self._event_of_exec(start, reply["calls"])
+                if self._replaced
+                else event_from_json(reply["event"])
+            )
+            self.events += (event,)
+            if reply.get("inside"):
+                self.pid = HostPid(reply["inside"])
+                self._processes.record(self.pid)
+            error = error_from_json(reply["error"]) if reply.get("error") else None
+            self._failed = error is not None
+        return event, error
+
+    def _tell(self, event: Event, error: LabError | None) -> None:
+        # Every subscriber hears of it, even when one before it has a bug.
+        problems: list[Exception] = []
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber(event)
+            except Exception as problem:
+                problems.append(problem)
+        if error is not None:
+            for one in problems:
+                error.add_note(f"and a subscriber raised {one!r}")
+        elif problems:
+            raise problems[0]
 
     def _reply_of_command(
-        self, pipes: Pipes, timeout_s: float | None
+        self, message: Message, pipes: Pipes, timeout_s: float | None
     ) -> Message | None:
-        reply: Message | None = None
         try:
+            self._talk.say(message, pipes.for_the_child)
+            pipes.close_the_childs_ends()
             reply = self._talk.reply_or_output(pipes, timeout_s)
-        finally:
-            # Late, or interrupted: the command ends, the child stays.
             if reply is None:
-                self._talk.say({"word": "kill"})
-                self._talk.reply()
-        return reply
+                self._talk.end_command()
+            return reply
+        except ChildLost:
+            raise
+        except BaseException:
+            # Interrupted: the command ends, the child stays.
+            with contextlib.suppress(ChildLost):
+                self._talk.end_command()
+            raise
+
+    def _event_of_exec(self, start: int, calls: list[Message]) -> Event:
+        # execve's success can't be told by the process: another program is in it now.
+        index, step = len(self.events), self.steps[len(self.events)]
+        return Event(
+            index,
+            len(self.steps),
+            step.describe(),
+            type(step).__name__,
+            step.where,
+            (time.perf_counter_ns() - start) / 1000,
+            tuple(Call(**call) for call in calls),
+        )
 
     def _lost(self) -> ChildLost:
         done = len(self.events)
@@ -251,24 +278,13 @@ class Child:
             meaning=f"last line of its output: {last[0]}",
         )
 
-    def _event_of_exec(self, index: int, start: int, calls: list[Message]) -> Message:
-        # execve's success can't be told by the process: another program is in it now.
-        step = self.steps[index]
-        duration_us = (time.perf_counter_ns() - start) / 1000
-        event = Event(
-            index,
-            len(self.steps),
-            step.describe(),
-            type(step).__name__,
-            step.where,
-            duration_us,
-            tuple(Call(**call) for call in calls),
-        )
-        return {"event": event.to_json(), "error": None}
 
-
-def _too_long(argv: Sequence[str], timeout_s: float | None) -> ContainerFailed:
+def _too_long(
+    argv: Sequence[str], timeout_s: float | None, said: str
+) -> ContainerFailed:
+    last = said.strip().splitlines()[-1:] or ["nothing"]
     return ContainerFailed(
         f"{' '.join(argv)}: has not ended after {timeout_s} s",
         "give it more time (timeout_s=...), or look at what it waits for",
+        meaning=f"the last that it said: {last[0]}",
     )

@@ -62,7 +62,7 @@ class Exit:
     def from_status(cls, status: int) -> Exit:
         """Return the meaning of a wait status (waitpid(2))."""
         code = os.waitstatus_to_exitcode(status)
-        return cls(code) if code >= 0 else cls(None, signal.Signals(-code).name)
+        return cls(code) if code >= 0 else cls(None, _signal_name(-code))
 
     @property
     def ok(self) -> bool:
@@ -74,6 +74,14 @@ class Exit:
             if self.signal is None
             else f"killed by {self.signal}"
         )
+
+
+def _signal_name(number: int) -> str:
+    # Most real-time signals have no name of their own: signal(7).
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @dataclass(frozen=True, slots=True)

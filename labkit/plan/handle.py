@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,15 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from labkit import state
-from labkit.errors import StateError
+from labkit.errors import DocumentError, StateError
 from labkit.linux.views import HostPath
+from labkit.plan.family import start_time
+
+UNREADABLE = "record"
+"""The kind of a record that can't be read; it has no owner."""
 
 _FOLDER = "handles"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Handle(ABC):
@@ -66,7 +72,7 @@ class Record:
 
     @property
     def owner_alive(self) -> bool:
-        return start_time(self.owner_pid) == self.owner_start
+        return start_time(self.owner_pid) == self.owner_start != 0
 
     @property
     def ours(self) -> bool:
@@ -88,7 +94,8 @@ def record(
 
     Args: undo [JSON-able, what removal needs]; durable [False for what a power cut ends
         anyway].
-    Raises: HostError when the state directory can't be written.
+    Raises: DocumentError for a name that can't be a file's; HostError when the state
+        directory can't be written.
     """
     me = os.getpid()
     kept = Record(_path(kind, name), kind, name, undo, me, start_time(me) or 0)
@@ -122,18 +129,13 @@ def take_over(kind: str, name: str) -> Record | None:
     )
 
 
-def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks after boot; None if it ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name, field 2, may hold spaces and parentheses: count from its end.
-    after_name = text.rpartition(")")[2].split()
-    return None if after_name[0] == "Z" else int(after_name[19])
-
-
 def _path(kind: str, name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise DocumentError(
+            f"{kind} {name!r}: not a name",
+            "use letters, digits, and . _ - after the first",
+            meaning="it becomes the name of a file, a directory or a cgroup",
+        )
     return Path(state.directory(_FOLDER), f"{kind}-{name}.json")
 
 
@@ -142,3 +144,6 @@ def _read(path: Path) -> Record | None:
         return Record(path, **json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError):
+        # Half written before a power cut, or not ours: nobody owns it.
+        return Record(path, UNREADABLE, path.stem, {}, 0, 0)

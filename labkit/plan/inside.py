@@ -6,6 +6,7 @@ before it starts: after a chroot an import would look in the wrong file tree.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -15,13 +16,16 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from labkit.errors import LabError, StepFailed
+from labkit.errors import DocumentError, LabError, StepFailed
 from labkit.linux.call import Call
 from labkit.linux.syscalls import Linux, Timed
 from labkit.plan.channel import Channel, Message
 from labkit.plan.events import Event
 from labkit.plan.program import become
 from labkit.plan.step import Step
+
+_MOST_CALLS = 10_000
+"""How many calls of one step are told: a learner's endless loop makes millions."""
 
 
 def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
@@ -35,7 +39,7 @@ def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
         else:
             continue  # a "kill" that came after its command had ended
         if reply is not None:
-            channel.send(reply)
+            channel.send({"number": message["number"], **reply})
             if reply.get("successor"):
                 os._exit(0)  # the new process has the seat now
     os._exit(0)
@@ -44,14 +48,17 @@ def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
 def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
     """Apply one step; return what is told of it, or None in a process just forked."""
     step, error, successor, start = steps[index], None, None, time.perf_counter_ns()
+    me = os.getpid()
     try:
         successor = step.apply(linux)
     except LabError as refused:
         error = refused
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:
         error = _learners_error(step, raised)
     if successor == 0:
         return None
+    if os.getpid() != me:
+        _leave_a_copy(step, error)
     event = Event(
         index,
         len(steps),
@@ -59,10 +66,10 @@ def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
         type(step).__name__,
         step.where,
         (time.perf_counter_ns() - start) / 1000,
-        tuple(linux.calls),
+        _bounded(linux.calls),
         _short(error),
     )
-    sys.stdout.flush()  # what a learner's function printed
+    sys.stdout.flush()  # what a learner's function printed without a line's end
     told = error.to_json() if error else None
     return {"event": event.to_json(), "error": told, "successor": successor}
 
@@ -99,26 +106,45 @@ def _become_command(message: Message, descriptors: list[int], problem: int) -> N
         become(linux, message["argv"], message["env"])
     except LabError as error:
         os.write(problem, json.dumps(error.to_json()).encode())
-    os._exit(127)
+    except ValueError as error:  # a NUL in a word, "=" in a variable's name
+        refused = DocumentError(f"execve of {message['argv']!r}: {error}")
+        os.write(problem, json.dumps(refused.to_json()).encode())
+    finally:
+        os._exit(127)
 
 
 def _wait(pid: int, channel: Channel) -> int:
     # Waits for the command, and meanwhile for a word: "kill", or end-of-file.
     pidfd = os.pidfd_open(pid)
-    ended = False
-    while not ended:
-        ready = select.select([pidfd, channel.fileno()], [], [])[0]
-        ended = pidfd in ready
-        if not ended:
-            received = channel.receive()
+    if channel.fileno() in select.select([pidfd, channel.fileno()], [], [])[0]:
+        received = channel.receive()
+        with contextlib.suppress(ProcessLookupError):  # it has joined another group
             os.killpg(pid, signal.SIGKILL)
-            if received is None:
-                os._exit(0)
+        os.kill(pid, signal.SIGKILL)
+        if received is None:
+            os._exit(0)
+    # Not listening any more: the next word is for after this command.
+    select.select([pidfd], [], [])
     os.close(pidfd)
     return os.waitpid(pid, 0)[1]
 
 
-def _learners_error(step: Step, raised: Exception) -> StepFailed:
+def _leave_a_copy(step: Step, error: LabError | None) -> NoReturn:
+    # A learner's function has forked, and its child came back out of it, by an error or
+    # by forgetting to leave. Two processes can't both be the inside.
+    complaint = error or f"{step!r}: its child must end with execve or os._exit"
+    print(complaint, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _bounded(calls: list[Call]) -> tuple[Call, ...]:
+    more = len(calls) - _MOST_CALLS
+    if more <= 0:
+        return tuple(calls)
+    return (*calls[:_MOST_CALLS], Call("", f"... and {more} calls more"))
+
+
+def _learners_error(step: Step, raised: BaseException) -> StepFailed:
     frame = raised.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

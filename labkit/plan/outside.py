@@ -13,26 +13,31 @@ family.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from labkit.errors import LabError
 from labkit.linux.flags import PR
+from labkit.linux.proc import process
 from labkit.linux.syscalls import Linux, Timed
 from labkit.linux.views import HostPid
 from labkit.plan import inside
 from labkit.plan.channel import Channel, Message
+from labkit.plan.family import end_children
 from labkit.plan.step import Step, Where
 
-_KILL_ROUNDS = (
-    200  # a family that still forks after so many sweeps needs its cgroup killed
-)
-_DEATH_NOTICE_S = (
-    0.05  # a dying process closes its files shortly before its parent hears
-)
+SOME_ARE_LEFT = 3
+"""The outside's exit code when a process of its family couldn't be ended."""
+
+_FROM_INSIDE = ("number", "event", "error", "status")
+# A dying process closes its files shortly before its parent hears of its end.
+_DEATH_NOTICE_S = 0.05
 
 
 def serve(channel: Channel, steps: tuple[Step, ...], output_fd: int) -> NoReturn:
@@ -42,8 +47,8 @@ def serve(channel: Channel, steps: tuple[Step, ...], output_fd: int) -> NoReturn
         Outside(channel, steps).obey()
     except BaseException:
         traceback.print_exc()  # goes to the child's output: the notebook shows it
-        os._exit(1)
-    os._exit(0)
+    finally:
+        os._exit(0 if end_children() else SOME_ARE_LEFT)
 
 
 class Outside:
@@ -51,38 +56,54 @@ class Outside:
 
     def __init__(self, channel: Channel, steps: tuple[Step, ...]) -> None:
         self.channel, self.steps = channel, steps
-        self.wakeup = _wake_on_sigchld()
+        self.wakeup, self._wakeup_end = _wake_on_sigchld()
         self.waiting_for: Message | None = None
         self.announced: list[Any] = []  # the calls of a step that ends in execve
+        self.ended = False  # whether the inside has, as its wait status told
         self.inside: HostPid
         self.inside_channel: Channel | None
         self.inside, self.inside_channel = self._start_inside()
 
     def obey(self) -> None:
-        """Serve words until the notebook hangs up; then end the family."""
-        self.channel.send({"inside": self.inside})
-        while self._one_round():
-            pass
-        _kill_family()
+        """Serve words until the notebook hangs up."""
+        self.channel.send({"number": 0, "inside": self.inside})
+        # EPIPE, ECONNRESET: the notebook died while it was told something.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while self._one_round():
+                pass
 
     def _start_inside(self) -> tuple[HostPid, Channel]:
         ours, theirs = Channel.pair()
         pid = os.fork()
         if pid == 0:
-            self.channel.close()
-            ours.close()
-            _name_this_process("labkit:inside")
-            for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            inside.obey(theirs, self.steps)
+            self._become_inside(ours, theirs)
         theirs.close()
         return HostPid(pid), ours
+
+    def _become_inside(self, ours: Channel, theirs: Channel) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            # Python ignores SIGPIPE and SIGXFSZ, and a program inherits that.
+            for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGINT"):
+                signal.signal(signal.Signals[name], signal.SIG_DFL)
+            for channel in (self.channel, ours):
+                channel.close()
+            for fd in (self.wakeup, self._wakeup_end):
+                os.close(fd)
+            _name_this_process("labkit:inside")
+            inside.obey(theirs, self.steps)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
 
     def _one_round(self) -> bool:
         watched: list[Channel | int] = [self.channel, self.wakeup]
         watched += [self.inside_channel] if self.inside_channel else []
         ready = select.select(watched, [], [])[0]
-        if self.inside_channel in ready:  # first: it may name a new inside
+        # Before a death is noted, because a message sent before it may name a new
+        # inside, and because select may have looked there a moment too early.
+        while self.inside_channel is not None and self.inside_channel.ready(0):
             self._hear_inside()
         if self.wakeup in ready:
             os.read(self.wakeup, 4096)
@@ -96,11 +117,12 @@ class Outside:
         message, descriptors = received
         if self._is_ours(message):
             linux = Timed(self.inside, forked=True)
-            self.channel.send(inside.perform(self.steps, message["index"], linux) or {})
-        elif self.inside_channel is None:
-            self.channel.send({"lost": True})
-        else:
+            reply = inside.perform(self.steps, message["index"], linux)
+            self._answer(message, **(reply or {}))
+        elif self.inside_channel is not None:
             self._pass_on(message, descriptors, self.inside_channel)
+        elif message["word"] != "kill":
+            self._answer(message, lost=True)
         for fd in descriptors:
             os.close(fd)
         return True
@@ -110,6 +132,9 @@ class Outside:
             message["word"] == "step"
             and self.steps[message["index"]].where is Where.OUTSIDE
         )
+
+    def _answer(self, message: Message, **told: Any) -> None:
+        self.channel.send({"number": message["number"], **told})
 
     def _pass_on(self, message: Message, descriptors: list[int], to: Channel) -> None:
         if message["word"] != "kill":
@@ -122,19 +147,31 @@ class Outside:
         assert self.inside_channel is not None
         received = self.inside_channel.receive()
         if received is None:
-            self._inside_hung_up()
+            self._inside_is_gone()
             return
         reply = received[0]
         if "announced" in reply:
             self.announced = reply["announced"]
             return
-        self.waiting_for = None
+        # Only what an inside may say: not, for instance, who the inside is.
+        told = {name: reply[name] for name in _FROM_INSIDE if name in reply}
         if reply.get("successor"):
-            self.inside = HostPid(reply["successor"])
-            reply["inside"] = self.inside
-        self.channel.send(reply)
+            if not self._is_family(reply["successor"]):
+                asked, self.waiting_for = self.waiting_for, None
+                self._answer(asked or reply, lost=True)
+                return
+            told["inside"] = self.inside = HostPid(reply["successor"])
+        self.waiting_for, self.announced = None, []
+        self.channel.send(told)
 
-    def _inside_hung_up(self) -> None:
+    def _is_family(self, pid: int) -> bool:
+        # A process in a PID namespace that forks once more knows its child by another
+        # number than we do, and that child dies with it: PID 1 can't hand over.
+        with contextlib.suppress(LabError):
+            return process(pid).parent in (self.inside, os.getpid())
+        return False
+
+    def _inside_is_gone(self) -> None:
         # Another program sits there now (its channel closed on exec), or it died.
         assert self.inside_channel is not None
         self.inside_channel.close()
@@ -143,21 +180,31 @@ class Outside:
         if asked is None:
             return
         step = self.steps[asked["index"]] if asked["word"] == "step" else None
-        replaced = step is not None and (step.replaces or not _died(self.inside))
-        told = (
-            {"replaced": True, "calls": self.announced} if replaced else {"lost": True}
-        )
-        self.channel.send(told)
+        if step is not None and (step.replaces or not self._died()):
+            self._answer(asked, replaced=True, calls=self.announced)
+        else:
+            self._answer(asked, lost=True)
+
+    def _died(self) -> bool:
+        # Leaving with a code means that it ran a program; a signal, that it was killed.
+        if self.ended:
+            return True
+        pidfd = os.pidfd_open(self.inside)
+        ended = select.select([pidfd], [], [], _DEATH_NOTICE_S)[0]
+        os.close(pidfd)
+        if not ended:
+            return False
+        how = os.waitid(os.P_PID, self.inside, os.WEXITED | os.WNOWAIT)
+        return how is not None and how.si_code != os.CLD_EXITED
 
     def _reap(self) -> None:
-        # As a subreaper this process inherits orphans too, and takes their statuses.
-        with contextlib.suppress(ChildProcessError):  # ECHILD: none is left
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                if pid == self.inside:
-                    self.channel.send({"exit": status})
+        for pid, status in _ended_children():
+            if pid == self.inside:
+                self.ended = True
+                self.channel.send({"exit": status})
+                # No end-of-file comes while a process that it forked lives on.
+                if self.inside_channel is not None:
+                    self._inside_is_gone()
 
 
 def _leave_the_notebook(channel: Channel, output_fd: int) -> None:
@@ -172,8 +219,14 @@ def _leave_the_notebook(channel: Channel, output_fd: int) -> None:
         if fd > 2 and fd != channel.fileno():
             with contextlib.suppress(OSError):  # EBADF: the listing's own descriptor
                 os.close(fd)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    # And no object of the notebook's may be collected here: it would close a number
+    # that means another file by now.
+    gc.freeze()
+    # By lines, because what is in a buffer is lost when a step becomes a program.
+    sys.stdout, sys.stderr = (
+        open(fd, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        for fd in (1, 2)
+    )
     _name_this_process("labkit:outside")
     Linux(forked=True).prctl(PR.SET_CHILD_SUBREAPER, 1)
 
@@ -183,31 +236,16 @@ def _name_this_process(name: str) -> None:
         comm.write(name)
 
 
-def _wake_on_sigchld() -> int:
+def _ended_children() -> Iterator[tuple[int, int]]:
+    # As a subreaper this process inherits orphans too, and takes their statuses.
+    with contextlib.suppress(ChildProcessError):  # ECHILD: none is left
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
+
+
+def _wake_on_sigchld() -> tuple[int, int]:
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    return read_end
-
-
-def _died(pid: int) -> bool:
-    # Leaving with a code means that it ran a program; a signal, that it was killed.
-    pidfd = os.pidfd_open(pid)
-    ended = select.select([pidfd], [], [], _DEATH_NOTICE_S)[0]
-    os.close(pidfd)
-    if not ended:
-        return False
-    how = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    return how is not None and how.si_code != os.CLD_EXITED
-
-
-def _kill_family() -> None:
-    # Kill the children; orphans become ours (subreaper) and go in the next round.
-    me = os.getpid()
-    with contextlib.suppress(ChildProcessError):  # ECHILD: nobody is left
-        for _ in range(_KILL_ROUNDS):
-            with open(f"/proc/{me}/task/{me}/children") as listing:
-                for pid in map(int, listing.read().split()):
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0)
+    return read_end, write_end

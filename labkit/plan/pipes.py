@@ -11,20 +11,24 @@ from typing import Self
 from labkit.plan.channel import Channel
 from labkit.text import Text
 
+MOST_BYTES = 16 * 1024 * 1024
+"""How much of each stream is kept; what comes after it is counted and thrown away."""
+
 _CHUNK = 65536
-_GRACE_S = 0.2  # for output of a command whose background job keeps its pipe open
+# pipe(7), /proc/sys/fs/pipe-max-size: what a pipe can still hold when its writer ended.
+_PIPE_BYTES = 1024 * 1024
 
 
 class Pipes:
     """stdin, stdout and stderr of a command; the child's ends go to the child."""
 
     def __init__(self, stdin: str) -> None:
+        self._to_write = stdin.encode(errors="surrogateescape")
         stdin_read, self._stdin = os.pipe()
         self._stdout, stdout_write = os.pipe()
         self._stderr, stderr_write = os.pipe()
         self.for_the_child = [stdin_read, stdout_write, stderr_write]
-        self._to_write = stdin.encode()
-        self._said: dict[int, list[bytes]] = {self._stdout: [], self._stderr: []}
+        self._said = {self._stdout: _Said(), self._stderr: _Said()}
         self._open = {self._stdin, self._stdout, self._stderr}
         os.set_blocking(self._stdin, False)
         if not self._to_write:
@@ -63,23 +67,24 @@ class Pipes:
         return channel in ready
 
     def drain(self) -> None:
-        """Read what is left until end-of-file, or until nothing comes for a moment."""
-        while any(fd in self._open for fd in self._said):
-            before = [len(parts) for parts in self._said.values()]
-            self.pump(None, _GRACE_S)
-            still_open = any(fd in self._open for fd in self._said)
-            if still_open and before == [len(parts) for parts in self._said.values()]:
-                return
+        """Read what an ended command has left in its pipes.
+
+        Not until end-of-file: what it started may keep the pipes open, or go on
+        writing for ever.
+        """
+        for fd in self._said.keys() & self._open:
+            for _ in range(_PIPE_BYTES // _CHUNK):
+                if fd in self._open and select.select([fd], [], [], 0)[0]:
+                    self._read(fd)
 
     def texts(self) -> tuple[Text, Text]:
         """Return stdout and stderr as text."""
-        out, err = (b"".join(self._said[fd]) for fd in (self._stdout, self._stderr))
-        return Text(out.decode(errors="replace")), Text(err.decode(errors="replace"))
+        return self._said[self._stdout].text(), self._said[self._stderr].text()
 
     def _read(self, fd: int) -> None:
         part = os.read(fd, _CHUNK)
         if part:
-            self._said[fd].append(part)
+            self._said[fd].add(part)
         else:
             self._close(fd)
 
@@ -94,3 +99,21 @@ class Pipes:
     def _close(self, fd: int) -> None:
         self._open.discard(fd)
         os.close(fd)
+
+
+class _Said:
+    # What came out of one pipe. A program that never stops must not fill the memory.
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._bytes = self._lost = 0
+
+    def add(self, part: bytes) -> None:
+        if self._bytes < MOST_BYTES:
+            self._parts.append(part)
+            self._bytes += len(part)
+        else:
+            self._lost += len(part)
+
+    def text(self) -> Text:
+        said = b"".join(self._parts).decode(errors="replace")
+        return Text(said + (f"\n... and {self._lost} bytes more" * bool(self._lost)))

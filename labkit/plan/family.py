@@ -1,0 +1,127 @@
+"""The end of a child's processes: its outside, its inside, and what they started.
+
+    outside ---- inside ---- programs      one session; the outside inherits orphans
+
+On hang-up the outside ends its family itself (`end_children`). When somebody has killed
+the outside, the notebook or `labkit sweep` does it (`Family.end`), and kills a process
+only when it still is the one that was recorded: a pid alone is used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from labkit.linux.views import HostPid
+
+_POLL_S = 0.01
+_SHORT_S = 0.0002  # a killed process is usually gone by then
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Who belongs to a child: pids, and when they started [clock ticks after boot]."""
+
+    outside: HostPid
+    outside_start: int | None
+    inside: HostPid
+    inside_start: int | None
+
+    @classmethod
+    def of(cls, outside: HostPid, inside: HostPid) -> Self:
+        """Return the family of an outside and its inside, which are there now."""
+        return cls(outside, start_time(outside), inside, start_time(inside))
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returned."""
+        return cls(*(fields[name] for name in cls.__slots__))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the family as a JSON-able mapping, for its record."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def members(self) -> tuple[HostPid, ...]:
+        """Return the pids of those that still are there, zombies left out."""
+        both = (self.outside, self.outside_start), (self.inside, self.inside_start)
+        known = {pid for pid, start in both if start and _started(pid) == start}
+        # A session's number isn't used again while somebody is in it, zombies too: as
+        # long as one of the two is there, whoever is in the session is of the family.
+        if any(_session(pid) == self.outside for pid in known):
+            known |= {pid for pid in _all_pids() if _session(pid) == self.outside}
+        return tuple(sorted(pid for pid in known if start_time(pid) is not None))
+
+    def end(self, timeout_s: float = 2.0) -> bool:
+        """Kill all of them; say whether they are gone. Some can't end: frozen ones."""
+        deadline = time.monotonic() + timeout_s
+        while members := self.members():
+            for pid in members:
+                kill(pid)
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+
+def end_children(timeout_s: float = 2.0) -> bool:
+    """Kill this process's children, and theirs; say whether they are gone.
+
+    For a process that inherits orphans (PR.SET_CHILD_SUBREAPER): those come up in a
+    later round.
+    """
+    me, deadline, pause_s = os.getpid(), time.monotonic() + timeout_s, _SHORT_S
+    children = Path(f"/proc/{me}/task/{me}/children")
+    try:
+        while time.monotonic() < deadline:
+            for pid in children.read_text().split():
+                kill(HostPid(int(pid)))
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _POLL_S)
+    except ChildProcessError:
+        return True  # ECHILD: nobody is left
+    return False
+
+
+def kill(pid: HostPid) -> None:
+    """Send SIGKILL, unless the process has ended or has become another user's."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks after boot; None if it ended."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] == "Z" else int(fields[19])
+
+
+def _started(pid: int) -> int | None:
+    # Also of a zombie, which keeps its pid until somebody waits for it.
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def _session(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[3]) if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    # proc_pid_stat(5). The name, field 2, may hold spaces and parentheses: the rest is
+    # counted from its end, so that index 0 is field 3.
+    return text.rpartition(")")[2].split()
+
+
+def _all_pids() -> Iterator[HostPid]:
+    return (HostPid(int(name)) for name in os.listdir("/proc") if name.isdigit())
