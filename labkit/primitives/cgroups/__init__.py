@@ -23,6 +23,7 @@ from labkit.primitives.cgroups.hierarchy import (
 from labkit.primitives.cgroups.io_limit import IoLimit
 from labkit.primitives.cgroups.knobs import table
 from labkit.primitives.cgroups.limits import Limits
+from labkit.primitives.cgroups.make_room import make_room
 from labkit.primitives.cgroups.no_cgroup import NoCgroup
 from labkit.primitives.cgroups.reading import CgroupReading, Change
 from labkit.primitives.cgroups.steps import JoinCgroup, LimitNotApplied
@@ -40,5 +41,6 @@ __all__ = [
     "NoCgroup",
     "Unified",
     "hierarchy_of",
+    "make_room",
     "table",
 ]

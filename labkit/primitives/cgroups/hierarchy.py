@@ -77,12 +77,15 @@ class Unified:
     controllers: tuple[str, ...] = ()
 
     def column(self, knob: Knob) -> Column:
+        """Return v2's column of the table."""
         return knob.in_v2()
 
     def directory(self, name: str, controller: str) -> HostPath | None:
+        """Return the group's one directory, whatever the controller."""
         return HostPath(f"{self.parent}/{PREFIX}{name}")
 
     def directories(self, name: str) -> tuple[HostPath, ...]:
+        """Return the group's one directory."""
         return (HostPath(f"{self.parent}/{PREFIX}{name}"),)
 
     def make(self, linux: Linux, name: str) -> None:
@@ -129,13 +132,16 @@ class Legacy:
     parents: tuple[tuple[str, HostPath], ...]
 
     def column(self, knob: Knob) -> Column:
+        """Return v1's column of the table."""
         return knob.in_v1()
 
     def directory(self, name: str, controller: str) -> HostPath | None:
+        """Return the group's directory in the tree of a controller, if there is one."""
         parent = dict(self.parents).get(controller)
         return None if parent is None else HostPath(f"{parent}/{PREFIX}{name}")
 
     def directories(self, name: str) -> tuple[HostPath, ...]:
+        """Return the group's directory in each tree, in the order of `parents`."""
         # Each once, because cpu and cpuacct are often mounted together.
         parents = dict.fromkeys(parent for _, parent in self.parents)
         return tuple(HostPath(f"{parent}/{PREFIX}{name}") for parent in parents)
