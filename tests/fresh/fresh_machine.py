@@ -64,10 +64,18 @@ def new_machine(cache: Path) -> Iterator[Path]:
         yield root
     finally:
         for path in sorted(set(cgroups()) - before, reverse=True):
-            Path(path).rmdir()
+            remove_unused(Path(path))
         inside = [point for point, _ in mounts() if Path(point).is_relative_to(root)]
         assert not inside, f"still mounted, so {root} stays: {inside}"
         shutil.rmtree(root)
+
+
+def remove_unused(cgroup: Path) -> None:
+    """Remove a cgroup that a killed run left; one with processes is somebody else's."""
+    try:
+        cgroup.rmdir()
+    except OSError as error:
+        say(f"{cgroup} stays: {error.strerror}")
 
 
 def base(cache: Path) -> Path:
