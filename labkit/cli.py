@@ -163,15 +163,9 @@ def _list_roots() -> int:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from labkit.host import probe
-    from labkit.sweep import left, sweep
+    from labkit.sweep import sweep
 
-    host = probe()
-    found = left(host) if arguments.dry_run else sweep(host)
-    for one in found:
-        print(one if arguments.dry_run else f"removed: {one}")
-    if not found:
-        print("left on this host: nothing")
+    print(sweep(dry_run=arguments.dry_run).text())
     return 0
 
 

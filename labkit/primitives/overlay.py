@@ -12,7 +12,7 @@
 A file is copied up when it is first opened for writing; a removed one gets a whiteout
 in the upper layer; a directory made anew is opaque. The lower layers never change.
 
-Reading order: Overlay, remove_layers. The mount itself: overlay_mount.py; what the
+Reading order: Overlay, remove_tree. The mount itself: overlay_mount.py; what the
 layers hold: layers.py.
 """
 
@@ -142,7 +142,7 @@ class Overlay(Handle):
 
     def remove(self) -> None:
         """Remove its directories, with all changes, and forget it."""
-        remove_layers(self.directory)
+        remove_tree(self.directory)
         if self._record is not None:
             self._record.forget()
 
@@ -152,38 +152,40 @@ class Overlay(Handle):
             state.layers_directory(_FOLDER)
             undo = {"directory": self.directory}
             self._record = handle.record(self.kind, self.name, undo)
-            remove_layers(self.directory)
+            remove_tree(self.directory)
             # 755, because the upper directory's mode becomes that of the merged root.
             for path in (self.directory, self.upperdir, self.workdir, self.merged):
                 Linux().mkdir(path, 0o755)
 
 
-def remove_layers(directory: HostPath) -> None:
-    """Remove the directories of an overlay, whether or not they are all there.
+def remove_tree(directory: HostPath) -> None:
+    """Remove a directory of the lab's, and what is in it; that it is gone is no error.
 
-    A child that still has the overlay mounted keeps an empty view of it.
+    What is mounted below it in this mount namespace is detached first. A child that has
+    an overlay of it mounted keeps an empty view.
 
-    Args: directory [host path below the state directory].
+    Args: directory [host path, two levels below the state directory].
     Raises: StateError for another directory; EPERM or EACCES for files that belong to
         ids of a container with ids of its own.
-    Needs: write permission there; CAP_SYS_ADMIN when it is mounted here.
+    Needs: write permission there; CAP_SYS_ADMIN when something is mounted.
     Kernel: umount(2), rmdir(2).
     """
-    home = os.path.join(state.location(), _FOLDER)
-    if os.path.dirname(directory) != home:
-        raise StateError(f"{directory}: no overlay of the lab", f"they are in {home}")
+    home, path = os.path.realpath(state.location()), os.path.realpath(directory)
+    if os.path.dirname(os.path.dirname(path)) != home:
+        raise StateError(
+            f"{directory}: no directory of the lab", f"those are in {home}"
+        )
     for mount in reversed(mounts()):
-        if f"{mount.target}/".startswith(f"{directory}/"):
+        if f"{mount.target}/".startswith(f"{path}/"):
             Linux().umount2(mount.target, MNT.DETACH)
-    if not os.path.isdir(directory):
+    if not os.path.isdir(path):
         return
     try:
-        _open_up(directory)
-        shutil.rmtree(directory)
+        _open_up(path)
+        shutil.rmtree(path)
     except OSError as refused:
-        raise syscall_error(
-            f'unlink("{refused.filename}")', refused.errno or 0
-        ) from None
+        call = f'unlink("{refused.filename}")'
+        raise syscall_error(call, refused.errno or 0) from None
 
 
 def _open_up(directory: str) -> None:
