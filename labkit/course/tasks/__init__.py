@@ -1,0 +1,43 @@
+"""The exercises, a module for each chapter. `labkit.course` says how one is written."""
+
+from __future__ import annotations
+
+from labkit.course.task import Exercise, Task
+from labkit.course.tasks.process import EXERCISE as A_PROCESS
+from labkit.course.tasks.root import EXERCISE as CHROOT
+from labkit.errors import DocumentError
+
+EXERCISES: tuple[Exercise, ...] = (A_PROCESS, CHROOT)
+
+
+def exercise(chapter: str) -> Exercise:
+    """Return the exercise of a chapter: "02".
+
+    Raises: DocumentError when there is none.
+    """
+    for found in EXERCISES:
+        if found.chapter == chapter:
+            return found
+    known = ", ".join(one.chapter for one in EXERCISES)
+    raise DocumentError(
+        f'exercise "{chapter}": no such exercise',
+        'two digits, as in lab.card("02")',
+        meaning=f"there are {known}",
+    )
+
+
+def task(id: str) -> Task:
+    """Return a task: "02.1".
+
+    Raises: DocumentError when there is none.
+    """
+    there = exercise(id.partition(".")[0])
+    for found in there.tasks:
+        if found.id == id:
+            return found
+    known = ", ".join(one.id for one in there.tasks)
+    raise DocumentError(
+        f'task "{id}": no such task',
+        "look at the exercise's card",
+        meaning=f"chapter {there.chapter} has {known}",
+    )
