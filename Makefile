@@ -3,7 +3,7 @@
 #     make lab      start the lab
 #     make test     check that all of it works on this machine
 #
-# Both prepare what they need first (setup/env.sh says what, and why). All targets:
+# Both prepare what they need first (binder/env.sh says what, and why). All targets:
 #     make help
 
 SHELL := /bin/bash
@@ -20,7 +20,7 @@ help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "    make %-15s %s\n", $$1, $$2 }' Makefile
 
 env:  ## prepare .venv and the few packages that the lab needs
-	@setup/env.sh $(WANTED)
+	@binder/env.sh $(WANTED)
 
 # --- The lab ---------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 # Prepares everything that labkit needs: a few Debian or Ubuntu packages, and a
 # Python environment of its own in .venv. Run by `make env`, `make lab`, `make test`.
 #
-#   setup/env.sh [browser] [fresh]     what is wanted beside the lab itself
+#   binder/env.sh [browser] [fresh]     what is wanted beside the lab itself
 #
 # PYTHON=python3.12 chooses another Python. pip and apt ask the package index that
 # this machine is configured for. Nothing outside .venv changes but those packages,
@@ -94,7 +94,7 @@ find_python() {
 }
 
 # What .venv was made for: this directory (an environment can't be moved), this list.
-fingerprint() { echo "$PWD $(cat pyproject.toml share/jupyter/lab/settings/* | cksum)"; }
+fingerprint() { echo "$PWD $(cat pyproject.toml labkit/widgets/overrides.json | cksum)"; }
 
 environment_is_ready() {
     [ "$(cat .venv/.ready 2>/dev/null)" = "$(fingerprint)" ] && .venv/bin/python -c pass
@@ -119,7 +119,7 @@ make_environment() {
     }
     # An editable install leaves out the wheel's data files.
     mkdir -p .venv/share/jupyter/lab/settings
-    ln -sf "$PWD"/share/jupyter/lab/settings/*.json .venv/share/jupyter/lab/settings/
+    ln -sf "$PWD/labkit/widgets/overrides.json" .venv/share/jupyter/lab/settings/
     fingerprint >.venv/.ready
 }
 
