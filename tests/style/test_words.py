@@ -72,7 +72,7 @@ def test_a_question_is_asked_in_one_place(pattern: str) -> None:
 
 def test_no_file_of_the_project_has_an_empty_name() -> None:
     """Tests and notebooks included."""
-    folders = ("labkit", "tests", "notebooks", "solutions", "setup")
+    folders = ("labkit", "tests", "notebooks", "solutions", "binder")
     files = [path for folder in folders for path in (PROJECT / folder).rglob("*")]
     assert [p for p in files if EMPTY_FILES & set(words(Path(p).stem))] == []
 
