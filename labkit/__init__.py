@@ -6,6 +6,7 @@
     plan             Step, Plan, Child, Handle: the four nouns
     primitives       one module for each chapter: root, namespaces, cgroups, overlay ...
     rootfs, sweep    a small root file system; finding and removing leftovers
+    container        the canonical plan of a container, with what it holds
     widgets          live views; the only package that knows Jupyter
     course           exercises, checks, progress
     lab, cli         what a chapter's cells and a terminal call
@@ -13,9 +14,11 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
+from labkit.container import Container, container
 from labkit.errors import LabError
 from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
 from labkit.plan import Child, Plan, Step, step
+from labkit.primitives.cgroups import Cgroup
 from labkit.primitives.mounts import (
     BindMount,
     MakePrivate,
@@ -29,6 +32,8 @@ from labkit.primitives.namespaces import (
     SetHostname,
     Unshare,
 )
+from labkit.primitives.overlay import Overlay
+from labkit.primitives.overlay_mount import MountOverlay
 from labkit.primitives.process import Exec, Fork
 from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
 
@@ -40,9 +45,11 @@ __all__ = [
     "MNT",
     "MS",
     "BindMount",
+    "Cgroup",
     "Chdir",
     "Child",
     "Chroot",
+    "Container",
     "Exec",
     "Fork",
     "JoinNamespaces",
@@ -52,13 +59,16 @@ __all__ = [
     "MakePrivate",
     "Mask",
     "MountFilesystem",
+    "MountOverlay",
     "NamespaceType",
     "Namespaces",
+    "Overlay",
     "PivotRoot",
     "Plan",
     "ReadonlyPath",
     "SetHostname",
     "Step",
     "Unshare",
+    "container",
     "step",
 ]
