@@ -19,7 +19,7 @@ from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import Chroot, PivotRoot
 
 _HOST_PATH = (
-    "the group's directory has its host's path, which the new root doesn't have"
+    "the way to the group is a path of the host, which the new root doesn't have"
 )
 
 
