@@ -6,6 +6,7 @@ directory for fixtures. Nothing here changes anything.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def children(pid: int, proc: str = PROC) -> tuple[Process, ...]:
     found: list[Process] = []
     for listing in Path(proc, str(pid), "task").glob("*/children"):
         for child in listing.read_text().split():
-            found.append(process(child, proc))
+            with contextlib.suppress(StateError):  # it ended since it was listed
+                found.append(process(child, proc))
     return tuple(found)
 
 
