@@ -10,7 +10,8 @@
     error_card        three lines instead of forty
 
     view, sampler, cells   what live views stand on
-    html, look.css, *.js   what they are made of; no file comes from the network
+    html, browser          what they are made of; no file comes from the network
+    saved                  what a saved notebook keeps of them
 
 The only package that imports Jupyter. Nothing below imports it.
 """

@@ -39,7 +39,7 @@ class Task(Protocol):
 
 
 class Exercise(Protocol):
-    """An exercise; `notebook` is a path relative to the notebook that shows the card."""
+    """An exercise; `notebook` is relative to the notebook that shows the card."""
 
     @property
     def title(self) -> str: ...
@@ -119,7 +119,9 @@ def _task(task: Task) -> Html:
         " ",
         verdict_chip(word),
     ]
-    seen = tag("p", f"Observed: {task.observed}", class_="seen") if task.observed else None
+    seen = (
+        tag("p", f"Observed: {task.observed}", class_="seen") if task.observed else None
+    )
     hints = hint_ladder(task.hints) if word != "passed" else None
     return tag("li", tag("div", *head, class_="task"), seen, hints)
 

@@ -24,6 +24,7 @@ class _Now:
     cell: str | None = None
     run: int = 0
     running: bool = False
+    shell: object = None  # whose cells these are
 
 
 _now = _Now()
@@ -33,7 +34,7 @@ _views: dict[str, tuple[int, list[Closable]]] = {}
 
 def running() -> bool:
     """Say whether a cell is running."""
-    return _now.running
+    return _now.running and _now.shell is get_ipython()
 
 
 def adopt(view: Closable) -> None:
@@ -51,9 +52,9 @@ def adopt(view: Closable) -> None:
 
 def _watch() -> None:
     shell = get_ipython()
-    if shell is None or getattr(shell, "_labkit_watches_cells", False):
+    if shell is None or _now.shell is shell:
         return
-    shell._labkit_watches_cells = True
+    _now.shell = shell
     shell.events.register("pre_run_cell", _begins)
     shell.events.register("post_run_cell", _ends)
     # The hooks were not there yet when the cell that runs now began.

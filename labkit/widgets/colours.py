@@ -1,8 +1,9 @@
 """The five meanings' colours, for pictures that no style sheet reaches.
 
-look.css has them for the light and for the dark theme; they are read from there. A PNG
-in a notebook has to do in both, so a third set lies between: on white and on JupyterLab's
-dark grey each has a contrast of at least 3, which lines and large text need.
+browser/look.css has them for the light and for the dark theme; they are read from
+there. A PNG in a notebook has to do in both, so a third set lies between: on white and
+on JupyterLab's dark grey each has a contrast of at least 3, which lines and large text
+need.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from labkit.widgets.html import style
+from labkit.widgets.browser import style
 
 BOTH = {
     "memory": "#0f9d8f",

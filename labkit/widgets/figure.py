@@ -14,9 +14,10 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from labkit.primitives.cgroups import CgroupReading
+from labkit.primitives.cgroups.reading import CgroupReading
 from labkit.widgets.colours import BOTH
-from labkit.widgets.window import KNOBS, Knob, Window
+from labkit.widgets.knobs import KNOBS, Knob
+from labkit.widgets.window import Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,12 @@ class Figure:
         drawing = Drawing(figsize=(WIDTH_IN, height), layout="constrained")
         if self._title:
             drawing.suptitle(
-                self._title, color=INK, fontsize=10, fontweight="bold", x=0.012, ha="left"
+                self._title,
+                color=INK,
+                fontsize=10,
+                fontweight="bold",
+                x=0.012,
+                ha="left",
             )
         rows = drawing.subplots(len(self._windows), squeeze=False)
         for (axes,), (name, window) in zip(rows, self._windows.items(), strict=True):
@@ -92,8 +98,8 @@ def _draw_knob(axes: Axes, knob: Knob, window: Window) -> None:
     for mark in window.marks:
         axes.axvline(mark.t, color=BOTH["limit"], linewidth=1.1)
         _write(axes, (mark.t, 1), mark.word, BOTH["limit"], (4, -9))
-    if knob.held:
-        moments = [t for t, share in zip(times, held, strict=True) if share > 0]
+    moments = [t for t, share in zip(times, held, strict=True) if share > 0]
+    if moments:
         axes.plot(
             moments,
             [0.0] * len(moments),
@@ -168,7 +174,7 @@ def _words(knob: Knob, window: Window) -> str:
     if not window.readings:
         return f"{knob.title}: no reading"
     first, last = window.readings[0], window.readings[-1]
-    limit, most = knob.limit(last), max(window.series(knob)[1])
+    limit, most = knob.limit(last), max(window.series(knob).uses)
     of = "no limit" if limit is None else f"limit {limit:.0f} {knob.unit}"
     times = knob.reached(last) - knob.reached(first)
-    return f"{knob.title}: at most {most:.0f} {knob.unit}, {of}, {times} {knob.noun}"
+    return f"{knob.title}: at most {most:.0f} {knob.unit}, {of}, {knob.happened(times)}"

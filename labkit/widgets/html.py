@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from html import escape
-from pathlib import Path
 
-HERE = Path(__file__).parent
+from labkit.widgets.browser import style
 
 ICONS = {  # drawn in a box of 16 x 16, as strokes
     "check": "M3.5 8.5l3 3 6-7",
@@ -88,7 +86,9 @@ def button(label: str, do: str, *, main: bool = False, enabled: bool = True) -> 
     )
 
 
-def card(kind: str, title: str, note: object, *body: object, side: object = None) -> Html:
+def card(
+    kind: str, title: str, note: object, *body: object, side: object = None
+) -> Html:
     """Return the frame that every view has: title, one line of note, body."""
     words = tag("div", tag("h4", title), tag("p", note, class_="note"))
     right = tag("div", side, class_="side") if side else None
@@ -98,22 +98,8 @@ def card(kind: str, title: str, note: object, *body: object, side: object = None
 
 def page(content: Html) -> Html:
     """Return HTML that stands alone in a saved notebook, with no other file."""
-    return Html(f"<style>{style()}</style>{content}")
-
-
-@cache
-def style() -> str:
-    """Return the lab's style sheet without its comments and spare blanks."""
-    text = (HERE / "look.css").read_text(encoding="utf-8")
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    text = re.sub(r"\s+", " ", text)
-    return re.sub(r" ?([{};,]) ?", r"\1", text).strip()
-
-
-@cache
-def script(*names: str) -> str:
-    """Return the text of one ES module made from several files of this folder."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+    kinds = sorted(set(re.findall(r'class="lk lk-(\w+)"', content)))
+    return Html(f"<style>{style(*kinds)}</style>{content}")
 
 
 def duration(us: float) -> str:

@@ -47,7 +47,7 @@ class Node:
 def nest(entries: Sequence[Entry]) -> list[Node]:
     """Return the top of the tree that a sorted listing describes."""
     nodes = {str(entry.path): Node(entry) for entry in entries}
-    top = []
+    top: list[Node] = []
     for path, node in nodes.items():
         parent = nodes.get(path.rpartition("/")[0])
         (top if parent is None else parent.children).append(node)
@@ -85,14 +85,18 @@ def tree(entries: Sequence[Entry], layers: Sequence[Layer]) -> Html:
     return _list(nest(entries), where, unfold, "tree")
 
 
-def _list(nodes: Sequence[Node], where: dict[str, int], unfold: bool, kind: str) -> Html:
+def _list(
+    nodes: Sequence[Node], where: dict[str, int], unfold: bool, kind: str
+) -> Html:
     if any(node.changed for node in nodes):
         shown = [node for node in nodes if node.changed or len(nodes) <= FEW_NAMES]
     else:
         shown = list(nodes[:FEW_NAMES])
     more = len(nodes) - len(shown)
     rest = tag("li", f"and {more} more", class_="note") if more else None
-    return tag("ul", join(_item(node, where, unfold) for node in shown), rest, class_=kind)
+    return tag(
+        "ul", join(_item(node, where, unfold) for node in shown), rest, class_=kind
+    )
 
 
 def _item(node: Node, where: dict[str, int], unfold: bool) -> Html:
@@ -100,7 +104,9 @@ def _item(node: Node, where: dict[str, int], unfold: bool) -> Html:
     facts = {
         "data_path": entry.path,
         "data_from": where.get(entry.layer),
-        "data_hides": " ".join(str(where[name]) for name in entry.hides if name in where),
+        "data_hides": " ".join(
+            str(where[name]) for name in entry.hides if name in where
+        ),
         "data_said": sentence(entry),
         "title": sentence(entry),
     }

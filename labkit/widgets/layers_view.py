@@ -14,7 +14,8 @@ import os
 
 from labkit.primitives.layers import Entry, EntryKind, Layer
 from labkit.primitives.overlay import Overlay
-from labkit.widgets.html import Html, card, chip, join, script, tag
+from labkit.widgets.browser import script, style
+from labkit.widgets.html import Html, card, chip, join, tag
 from labkit.widgets.layers_html import sentence, stack, tree
 from labkit.widgets.plan_html import count
 from labkit.widgets.trouble import trouble
@@ -27,6 +28,7 @@ class LayersView(PageView):
     """The stack of an overlay, and the merged tree with where each path comes from."""
 
     _esm = script("live.js", "page.js", "layers.js")
+    _css = style("layers")
 
     def __init__(self, overlay: Overlay, title: str = "") -> None:
         super().__init__(hz=HZ)
@@ -41,7 +43,9 @@ class LayersView(PageView):
 
     def text(self) -> str:
         """Return the layers, and a sentence for each path that is not as it was."""
-        layers = [f"{layer.name}{' (upper)' * layer.writable}" for layer in self._layers]
+        layers = [
+            f"{layer.name}{' (upper)' * layer.writable}" for layer in self._layers
+        ]
         changed = [sentence(entry) for entry in self._entries if _changed(entry)]
         return "\n".join([f"layers, from the top: {', '.join(layers)}", *changed])
 

@@ -20,17 +20,15 @@ from typing import Any
 import traitlets
 
 from labkit.errors import LabError
-from labkit.primitives.cgroups import Cgroup
-from labkit.widgets.figure import figure
-from labkit.widgets.html import script
+from labkit.primitives.cgroups.cgroup import Cgroup
+from labkit.widgets.browser import script, style
+from labkit.widgets.figure import WIDTH_IN, Figure, figure
+from labkit.widgets.knobs import KNOBS, Knob
 from labkit.widgets.view import View
-from labkit.widgets.window import KNOBS, Knob, Window
+from labkit.widgets.window import Window
 
 HZ = 10.0
 SPAN_S = 30.0
-# In the units of the charts: MiB, percent of one CPU, processes.
-CEILINGS = {"memory": 512, "cpu": 100, "pids": 64}
-STEPS = {"memory": 8, "cpu": 5, "pids": 1}
 GONE = (errno.ENOENT, errno.ENODEV)
 
 
@@ -38,22 +36,23 @@ class Meter(View):
     """What a cgroup uses, against its limits."""
 
     _esm = script("live.js", "draw.js", "chart.js", "meter.js")
+    _css = style("meter")
+    metadata = {"image/png": {"width": round(WIDTH_IN * 96)}}
     title = traitlets.Unicode().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
-    knobs = traitlets.List().tag(sync=True)
+    knobs: Any = traitlets.List().tag(sync=True)
     span_s = traitlets.Float(SPAN_S).tag(sync=True)
     # Written by the thread:
     data = traitlets.Bytes(b"").tag(sync=True)
     columns = traitlets.Int(1).tag(sync=True)
-    marks = traitlets.List().tag(sync=True)
+    marks: Any = traitlets.List().tag(sync=True)
     peaks = traitlets.Dict().tag(sync=True)
     counts = traitlets.Dict().tag(sync=True)
     state = traitlets.Unicode("live").tag(sync=True)
-    # Written by the thread, and by the answer to the slider:
     limits = traitlets.Dict().tag(sync=True)
-    # Written by the slider, and its answer:
+    # Written by the slider, and the answer to it:
     limit_request = traitlets.Dict().tag(sync=True)
-    answer = traitlets.Int(0).tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
 
     def __init__(
@@ -61,12 +60,13 @@ class Meter(View):
         cgroup: Cgroup,
         knobs: Sequence[str] = ("memory",),
         *,
-        ceilings: Mapping[str, float] = CEILINGS,
+        ceilings: Mapping[str, float] | None = None,
         title: str = "",
     ) -> None:
         super().__init__(hz=HZ)
         self._cgroup, self._asking = cgroup, threading.Lock()
-        self._ceilings = {**CEILINGS, **ceilings}
+        usual = {name: KNOBS[name].ceiling for name in knobs}
+        self._ceilings = usual | dict(ceilings or {})
         self._window = Window([KNOBS[name] for name in knobs], round(SPAN_S * HZ))
         self.title = title or f"What {cgroup.name} uses"
         self.note = f"cgroup {cgroup.name}, read {HZ:.0f} times a second"
@@ -79,7 +79,7 @@ class Meter(View):
         return f"Meter({self._cgroup.name}: {knobs})"
 
     def text(self) -> str:
-        """Return what was read last, against its limit, and how often it was reached."""
+        """Return the most that was used, the limit, and how often it was reached."""
         return self._figure().text()
 
     def still(self, *, numbers: bool) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Meter(View):
             self.data = self._window.packed()
             self.peaks = {knob.name: knob.peak(reading) for knob in knobs}
             self.limits = {knob.name: knob.limit(reading) for knob in knobs}
-            if marked or knobs[0].held:
+            if marked:
                 self.marks = [mark.to_json() for mark in self._window.marks]
             self.counts = self._window.counts()
         return True
@@ -121,16 +121,18 @@ class Meter(View):
             "title": knob.title,
             "unit": knob.unit,
             "short": knob.short,
-            "noun": knob.noun,
+            "reached_as": knob.reached_as,
             "meaning": knob.meaning,
             "column": self._window.column(knob),
             "ceiling": self._ceilings[knob.name],
-            "step": STEPS[knob.name],
+            "step": knob.step,
         }
 
-    def _figure(self) -> Any:
+    def _figure(self) -> Figure:
         readings = tuple(self._window.readings)
-        return figure(self.title, **{knob.name: readings for knob in self._window.knobs})
+        return figure(
+            self.title, **{knob.name: readings for knob in self._window.knobs}
+        )
 
     def _asked(self, change: dict[str, Any]) -> None:
         # On the main thread or on a subshell's, even while a cell runs (ipykernel).
@@ -138,9 +140,9 @@ class Meter(View):
         knob = KNOBS[wish["knob"]]
         value = min(wish["value"], self._ceilings[knob.name])
         with self._asking:
-            self.error = ""
+            limit, self.error = self.limits.get(knob.name), ""
             try:
-                self._cgroup.limit(**{knob.name: knob.to_kernel(value)})
+                limit = knob.ask(self._cgroup, value)
             except LabError as error:
                 self.error = str(error)
-            self.answer += 1
+            self.answer = {"knob": knob.name, "limit": limit, "turn": wish["turn"]}

@@ -75,13 +75,23 @@ class NamespacesView(PageView):
 
     def picture(self, *, numbers: bool, live: bool = False) -> Html:
         """Return the map of the eight kinds, and the processes with two numbers."""
-        head = tag("tr", tag("th"), *(tag("th", who, scope="col") for who in self._labels))
+        head = tag(
+            "tr", tag("th"), *(tag("th", who, scope="col") for who in self._labels)
+        )
         rows = join(self._row(kind, numbers) for kind in self._before)
         kinds = tag("table", tag("thead", head), tag("tbody", rows))
         ended = chip("ended", "", "minus") if self._read and self._ended else None
         pids = self._pids(numbers) if self._processes else None
         title = "What they share, and what not"
-        return card("namespaces", title, self._note(), kinds, pids, trouble(self._error), side=ended)
+        return card(
+            "namespaces",
+            title,
+            self._note(),
+            kinds,
+            pids,
+            trouble(self._error),
+            side=ended,
+        )
 
     def follows(self) -> bool:
         """Say whether the second process is still read."""
@@ -124,7 +134,9 @@ class NamespacesView(PageView):
             own = tag("td", tag("div", "another, its own", other), class_="own")
             cells = join([tag("td", tag("div", "one", inode)), own])
         state = self._word(kind)
-        return tag("tr", name, cells, class_=state, data_key=kind.value, data_flash=state)
+        return tag(
+            "tr", name, cells, class_=state, data_key=kind.value, data_flash=state
+        )
 
     def _pids(self, numbers: bool) -> Html:
         rows = join(_pid_row(who, numbers) for who in self._processes)

@@ -10,13 +10,14 @@ Durations differ from run to run: a picture that must not change leaves them out
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.linux.call import Call
 from labkit.plan.events import Event
 from labkit.plan.step import Step
-from labkit.widgets.html import Html, chip, duration, icon, join, tag, unseen
+from labkit.widgets.html import Html, chip, duration, icon, join, markup, tag, unseen
 
 PLANNED, WAITING, RUNNING = "planned", "waiting", "running"
 DONE, FAILED, NOT_APPLIED = "done", "failed", "not applied"
@@ -41,8 +42,12 @@ class Row:
     def text(self) -> str:
         """Return the row and its calls as lines, with nothing that differs per run."""
         error = f": {self.error}" if self.error else ""
-        head = f"{self.index + 1:>3}  {self.where:<8} {self.state:<12} {self.step}{error}"
-        return "\n".join([head, *(f"{'':27}{call!r}" for call in self.calls)])
+        head = (
+            f"{self.index + 1:>3}  {self.where:<8} {self.state:<12} {self.step}{error}"
+        )
+        return "\n".join(
+            [head, *(f"{'':27}{steady(repr(call))}" for call in self.calls)]
+        )
 
 
 def rows_of(steps: Sequence[Step], state: str = PLANNED) -> tuple[Row, ...]:
@@ -71,18 +76,32 @@ def steps_list(rows: Sequence[Row], *, numbers: bool) -> Html:
     slowest = max((row.duration_us or 0.0 for row in rows), default=0.0)
     short = len(rows) <= UNFOLDED_STEPS
     items = join(_item(row, slowest, numbers, short) for row in rows)
-    lanes = tag("span", tag("b", "outside"), tag("b", "inside"), class_="lanes")
+    lanes = tag("span", tag("b", "outside"), " ", tag("b", "inside"), class_="lanes")
     head = tag("div", lanes, class_="lane-names", aria_hidden="true")
     return join([head, tag("ol", items, class_="steps")])
 
 
+def call_list(calls: Sequence[Call], *, numbers: bool) -> Html:
+    """Return system calls as in C; one that was refused has its errno."""
+    return tag("ul", join(_call(call, numbers) for call in calls), class_="calls")
+
+
+def steady(text: str) -> str:
+    """Return a call's text without pids: they differ from run to run."""
+    text = re.sub(r"/proc/\d+", "/proc/PID", text)
+    return re.sub(r"\b(kill|pidfd_open|waitpid|setpgid)\(\d+", r"\1(PID", text)
+
+
 def summary(rows: Sequence[Row], *, numbers: bool) -> str:
-    """Return one line: how many steps, how many of them done, how long, how many calls."""
+    """Return one line: how many steps are done, the number of calls, how long."""
     applied = [row for row in rows if row.duration_us is not None]
     if not applied:
         return f"{count(len(rows), 'step')}, none applied yet"
     calls = count(sum(len(row.calls) for row in applied), "system call")
-    head = f"{len(applied)} of {count(len(rows), 'step')} applied, {calls}"
+    steps = count(len(rows), "step")
+    if len(applied) < len(rows):
+        steps = f"{len(applied)} of {steps} applied"
+    head = f"{steps}, {calls}"
     total_us = sum(row.duration_us or 0.0 for row in applied)
     return f"{head}, {duration(total_us)}" if numbers else head
 
@@ -99,7 +118,7 @@ def _item(row: Row, slowest_us: float, numbers: bool, short: bool) -> Html:
         tag(
             "details",
             tag("summary", head),
-            tag("ul", join(_call(call, numbers) for call in row.calls), class_="calls"),
+            call_list(row.calls, numbers=numbers),
             open=row.error is not None or (short and len(row.calls) <= UNFOLDED_CALLS),
         )
         if row.calls
@@ -139,5 +158,8 @@ def _bar(row: Row, slowest_us: float) -> Html | None:
 def _call(call: Call, numbers: bool) -> Html:
     refused = chip(call.error, "limit") if call.error else None
     took = tag("span", duration(call.duration_us), class_="num") if numbers else None
-    code = tag("code", call.text, class_="refused" if call.error else None)
+    # A long line may break after a flag or an argument, not inside a name.
+    text = markup(call.text if numbers else steady(call.text))
+    parts = Html(text.replace("|", "|<wbr>").replace(", ", ", <wbr>"))
+    code = tag("code", parts, class_="refused" if call.error else None)
     return tag("li", code, " " if refused else None, refused, took)

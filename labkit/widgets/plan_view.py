@@ -41,7 +41,7 @@ class PlanView(PageView):
     def __init__(self, source: Child | Sequence[Event], title: str = "") -> None:
         super().__init__()
         self._child = source if isinstance(source, Child) else None
-        self._title = title or ("The plan" if self._child else "What just happened")
+        self._title = title or _title(source)
         self._events: dict[int, Event] = {}
         self._going, self._error = False, ""
         self._ended = self._child is None
@@ -54,6 +54,11 @@ class PlanView(PageView):
 
     def __repr__(self) -> str:
         return f"PlanView({count(len(self._rows()), 'step')})"
+
+    def plain(self) -> str:
+        """Return the steps, a line each, for a saved notebook."""
+        heads = (row.text().splitlines()[0] for row in self._rows())
+        return "\n".join([repr(self), *heads])
 
     def text(self) -> str:
         """Return the steps with their state and calls; no durations: they differ."""
@@ -85,7 +90,7 @@ class PlanView(PageView):
                 self.redraw()
         return not self._ended
 
-    def obey(self, word: str) -> None:
+    def _obey(self, word: str) -> None:
         """Post a button's word to the child; a second press meanwhile is ignored."""
         if self._child is None or not self._pressed.acquire(blocking=False):
             return
@@ -115,7 +120,9 @@ class PlanView(PageView):
             return tuple(map(row_of, self._events.values()))
         rows = [*map(row_of, self._events.values())]
         stuck = self._ended or any(row.state == FAILED for row in rows)
-        rest = rows_of(self._child.steps, NOT_APPLIED if stuck else WAITING)[len(rows) :]
+        rest = rows_of(self._child.steps, NOT_APPLIED if stuck else WAITING)[
+            len(rows) :
+        ]
         if self._going and rest and not stuck:
             first = rest[0]
             rest = (Row(first.index, first.step, first.where, RUNNING), *rest[1:])
@@ -135,7 +142,8 @@ class PlanView(PageView):
 
     def _buttons(self) -> Html:
         alive = not self._ended
-        can_go = alive and self._rows()[-1].state == WAITING and not self._going
+        # Not while a step runs: a button that is switched off loses the keyboard's focus.
+        can_go = alive and self._rows()[-1].state in (WAITING, RUNNING)
         return tag(
             "div",
             button("Next step", "next", main=True, enabled=can_go),
@@ -150,6 +158,14 @@ class PlanView(PageView):
             return "" if self._ended else "the child is forked and waits"
         last = self._events[max(self._events)]
         return f"step {last.index + 1} of {last.total}: {last.error or 'done'}"
+
+
+def _title(source: Child | Sequence[Event]) -> str:
+    if isinstance(source, Child):
+        return "The plan"
+    if len(source) == 1:
+        return f"Step {source[0].index + 1} of {source[0].total}"
+    return "What just happened"
 
 
 def plan_card(plan: Plan) -> Html:

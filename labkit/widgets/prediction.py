@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import ipywidgets
 from IPython.display import display
 
-from labkit.widgets.html import Html, page, style, tag
+from labkit.widgets.browser import style
+from labkit.widgets.html import Html, page, tag
 
 
 class Progress(Protocol):
@@ -33,6 +34,18 @@ class Prediction:
     ) -> None:
         self.id, self.question, self.options = id, question, tuple(options)
         self._progress = progress
+        # An answer that an older chapter offered is no answer any more.
+        said = progress.prediction(id)
+        self.choice = said if said in self.options else None
+        self.choices = ipywidgets.RadioButtons(
+            options=self.options, value=self.choice, layout={"width": "auto"}
+        )
+        self.record = ipywidgets.Button(
+            description="Record", disabled=self.choice is None
+        )
+        self._note = ipywidgets.HTML(_recorded(self.choice))
+        self.choices.observe(self._chosen, "value")
+        self.record.on_click(self._record)
 
     def __repr__(self) -> str:
         return self.text()
@@ -42,46 +55,29 @@ class Prediction:
         return "\n".join([self.question, *(f"( ) {option}" for option in self.options)])
 
     def _ipython_display_(self) -> None:
-        still = page(tag("div", self._asked(), self._listed(), class_="lk lk-predict"))
-        bundle: dict[str, Any] = {"text/plain": self.text(), "text/html": still}
-        view = self._controls()
-        bundle |= view._repr_mimebundle_()
-        bundle["text/plain"] = self.text()
+        listed = tag("ul", *(tag("li", option) for option in self.options))
+        still = tag("div", self._asked(), listed, class_="lk lk-predict")
+        bundle: dict[str, Any] = dict(self._controls()._repr_mimebundle_())
+        bundle |= {"text/plain": self.text(), "text/html": page(still)}
         display(bundle, raw=True)
 
     def _controls(self) -> Any:
-        said = self._progress.prediction(self.id)
-        # An answer that an older chapter offered is no answer any more.
-        said = said if said in self.options else None
-        choice = ipywidgets.RadioButtons(
-            options=self.options, value=said, layout={"width": "auto"}
-        )
-        choice.description_allow_html = False
-        record = ipywidgets.Button(description="Record", disabled=said is None)
-        note = ipywidgets.HTML(_recorded(said))
-        asked = ipywidgets.HTML(f"<style>{style()}</style>{self._asked()}")
-
-        def chosen(_change: object) -> None:
-            record.disabled = choice.value is None
-
-        def recorded(_button: object) -> None:
-            self._progress.predict(self.id, choice.value)
-            note.value = _recorded(choice.value)
-
-        choice.observe(chosen, "value")
-        record.on_click(recorded)
-        row = ipywidgets.HBox([record, note])
-        box = ipywidgets.VBox([asked, choice, row])
-        box.add_class("lk")
-        box.add_class("lk-predict")
-        return box
+        asked = ipywidgets.HTML(f"<style>{style('predict')}</style>{self._asked()}")
+        row = ipywidgets.HBox([self.record, self._note])
+        box = ipywidgets.VBox([asked, self.choices, row])
+        return box.add_class("lk").add_class("lk-predict")
 
     def _asked(self) -> Html:
         kind = tag("span", "Predict", class_="chip copy")
         return tag("p", kind, " ", self.question, class_="asked")
 
-    def _listed(self) -> Html:
-        return tag("ul", *(tag("li", option) for option in self.options))
+    def _chosen(self, _change: object) -> None:
+        self.record.disabled = self.choices.value is None
+
+    def _record(self, _button: object) -> None:
+        self.choice = self.choices.value
+        self._progress.predict(self.id, self.choice)
+        self._note.value = _recorded(self.choice)
 
 
 class Recollection:
@@ -96,7 +92,7 @@ class Recollection:
         return f"You said: {self._choice}"
 
     def _repr_html_(self) -> str:
-        return page(tag("div", tag("p", repr(self)), class_="lk lk-recall"))
+        return page(tag("div", tag("p", repr(self)), class_="lk lk-predict"))
 
 
 def predict(

@@ -15,23 +15,24 @@ numbers: the saved notebook then shows it with no kernel and no error.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
 from IPython.display import display
 
 from labkit.widgets import cells
-from labkit.widgets.html import Html, page, script, style
+from labkit.widgets.browser import script, style
+from labkit.widgets.html import Html, page
 from labkit.widgets.sampler import Sampler
 
 LEASE_S = 6.0  # three beats of the browser
 
 
-class View(anywidget.AnyWidget):  # type: ignore[misc]
+class View(anywidget.AnyWidget):
     """A picture in a cell's output that follows something."""
 
-    _css = style()
+    metadata: ClassVar[dict[str, Any]] = {}  # of the picture that stays
 
     def __init__(self, hz: float = 0.0) -> None:
         super().__init__()
@@ -45,8 +46,9 @@ class View(anywidget.AnyWidget):  # type: ignore[misc]
         """Return what the picture says, as text."""
         raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+    def plain(self) -> str:
+        """Return what stands in a saved notebook where no picture can."""
+        return repr(self)
 
     def follows(self) -> bool:
         """Say whether anything can still change what the view shows."""
@@ -56,7 +58,9 @@ class View(anywidget.AnyWidget):  # type: ignore[misc]
         """Say whether somebody looks; a running cell is taken for a sign of life."""
         if self.comm is None:
             return False
-        return time.monotonic() < self._until_s or (cells.running() and self._until_s > 0)
+        return time.monotonic() < self._until_s or (
+            cells.running() and self._until_s > 0
+        )
 
     def sample(self) -> bool:
         """Read once, for the view's thread; False ends the thread."""
@@ -83,7 +87,9 @@ class View(anywidget.AnyWidget):  # type: ignore[misc]
         if self._settled or self._shown_as is None or not self._seen:
             return
         self._settled = True
-        self._shown_as.update(self.still(numbers=True), raw=True)
+        self._shown_as.update(
+            self.still(numbers=True), raw=True, metadata=self.metadata
+        )
         self.close()
 
     def close(self) -> None:
@@ -118,9 +124,9 @@ class View(anywidget.AnyWidget):  # type: ignore[misc]
         if not self.follows():
             self.settle()
         elif message["do"] != "lease":
-            self.obey(message["do"])
+            self._obey(message["do"])
 
-    def obey(self, word: str) -> None:
+    def _obey(self, word: str) -> None:
         """Do what a button's word says."""
         raise NotImplementedError
 
@@ -129,6 +135,7 @@ class PageView(View):
     """A view whose picture is HTML from the kernel."""
 
     _esm = script("live.js", "page.js", "show.js")
+    _css = style("plan", "namespaces", "exercise", "table")
     html = traitlets.Unicode().tag(sync=True)
 
     def picture(self, *, numbers: bool, live: bool = False) -> Html:
@@ -141,7 +148,7 @@ class PageView(View):
     def still(self, *, numbers: bool) -> dict[str, str]:
         """Return the picture as HTML with its style sheet."""
         picture = page(self.picture(numbers=numbers))
-        return {"text/plain": repr(self), "text/html": picture}
+        return {"text/plain": self.plain(), "text/html": picture}
 
     def redraw(self) -> None:
         """Show the present state in the browser."""

@@ -35,8 +35,9 @@ def wait_until_idle(page: Page, timeout_ms: float = RUN_MS) -> None:
         """() => {
              const book = window.jupyterapp.shell.currentWidget;
              const kernel = book.context.sessionContext.session?.kernel;
-             return kernel?.status === 'idle' && book.content.widgets.every(
-               (cell) => cell.model.type !== 'code' || cell.model.executionState !== 'running');
+             const runs = ({ model }) =>
+               model.type === 'code' && model.executionState === 'running';
+             return kernel?.status === 'idle' && !book.content.widgets.some(runs);
            }""",
         timeout=timeout_ms,
     )

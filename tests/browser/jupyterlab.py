@@ -54,7 +54,7 @@ class Lab:
         return path
 
     def adopt(self, notebook: Path) -> Path:
-        """Return a notebook's path below the root; one from elsewhere is copied there."""
+        """Return a notebook's path below the root, copied there if need be."""
         if notebook.is_relative_to(self.root):
             return notebook
         copy = self.root / notebook.parent.name / notebook.name

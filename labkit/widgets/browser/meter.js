@@ -56,6 +56,11 @@ export default {
       for (const chart of charts) chart.settle(model.get("limits")[chart.knob.name]);
       later();
     };
+    const answered = () => {
+      const { knob, limit } = model.get("answer");
+      charts.find((chart) => chart.knob.name === knob)?.settle(limit);
+      later();
+    };
     const words = () => {
       note.textContent = model.get("note");
       state.textContent = model.get("state");
@@ -67,7 +72,7 @@ export default {
       el.classList.toggle("stale", late && model.get("state") === "live");
     }, 500);
 
-    const acts = { data: news, marks: later, limits, answer: limits, state: words, note: words, error: words };
+    const acts = { data: news, marks: later, limits, answer: answered, state: words, note: words, error: words };
     for (const [name, act] of Object.entries(acts)) model.on(`change:${name}`, act);
     limits();
     words();

@@ -154,8 +154,9 @@ class Chart {
     this.number.textContent = known(last) ? round(last) : "-";
     this.of.textContent = of;
     show(this.chip, happened);
-    this.chip.textContent = `${happened} ${knob.noun}`;
-    this.said = `${knob.title}: ${known(last) ? round(last) : "no reading yet"} ${of}${happened ? `, ${happened} ${knob.noun}` : ""}`;
+    const times = `${happened} ${knob.reached_as[happened === 1 ? 0 : 1]}`;
+    this.chip.textContent = times;
+    this.said = `${knob.title}: ${known(last) ? round(last) : "no reading yet"} ${of}${happened ? `, ${times}` : ""}`;
     this.frame.setAttribute("aria-label", this.said);
   }
 }
