@@ -23,11 +23,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import reduce
+from operator import or_
 from typing import ClassVar, Unpack
 
 from labkit.errors import HostError, StateError
 from labkit.host import Host, probe
-from labkit.linux.flags import MS
+from labkit.linux.flags import CAP, CLONE, MS
 from labkit.linux.views import HostPid
 from labkit.plan import Child, Exit, Plan, Result
 from labkit.plan.handle import Handle
@@ -35,8 +37,15 @@ from labkit.plan.together import Together
 from labkit.primitives.cgroups import Cgroup, NoCgroup
 from labkit.primitives.cgroups.limits import Wanted
 from labkit.primitives.devices import minimal_dev
+from labkit.primitives.idmap import steps_for
 from labkit.primitives.mounts import MakePrivate, Mask, MountFilesystem, ReadonlyPath
-from labkit.primitives.namespaces import ALL, JoinNamespaces, SetHostname, Unshare
+from labkit.primitives.namespaces import (
+    ALL,
+    JoinNamespaces,
+    Namespaces,
+    SetHostname,
+    Unshare,
+)
 from labkit.primitives.overlay import Overlay
 from labkit.primitives.overlay_mount import MountOverlay
 from labkit.primitives.process import Exec, Fork
@@ -71,7 +80,7 @@ def container_plan(
     """
     return Plan(
         cgroup.join(),
-        Unshare(ALL),
+        _own_namespaces(host),
         MakePrivate("/"),
         Chdir(layers.directory),
         MountOverlay(layers.lowerdirs, "upper", "work", "merged", layers.userxattr),
@@ -79,7 +88,7 @@ def container_plan(
         SetHostname(hostname),
         MountFilesystem("proc", "merged/proc"),
         MountFilesystem("sysfs", "merged/sys", MS.RDONLY | _CAREFUL),
-        Together.of("give it a small /dev", minimal_dev("merged", host)),
+        Together.of("give it a small /dev", _dev("merged", host)),
         PivotRoot("merged"),
         Together.of("hide files of the kernel's", *map(Mask, MASKED)),
         Together.of("make others read-only", *map(ReadonlyPath, READONLY)),
@@ -169,7 +178,8 @@ class Container(Handle):
         Needs: CAP_SYS_ADMIN in the owners of the namespaces.
         Kernel: setns(2).
         """
-        there = JoinNamespaces(self.pid)
+        kinds = Namespaces.of(self.pid) - Namespaces.of("self")
+        there = JoinNamespaces(self.pid, reduce(or_, (kind.clone for kind in kinds)))
         plan = Plan(self.cgroup.join(), there, Fork(), Exec(tuple(argv)))
         return plan.run(timeout_s=timeout_s)
 
@@ -221,6 +231,18 @@ class Container(Handle):
             f"container {self.name}: doesn't run",
             f"{self.name}.start(); {self.name}.output has what it said",
         )
+
+
+def _own_namespaces(host: Host) -> Plan:
+    # An ordinary user is allowed all others inside a user namespace of her own.
+    if host.privilege.has(CAP.SYS_ADMIN):
+        return Plan(Unshare(ALL))
+    return Plan(Unshare(ALL | CLONE.NEWUSER), *steps_for(host))
+
+
+def _dev(root: str, host: Host) -> Plan:
+    ordinary = not host.privilege.has(CAP.SYS_ADMIN)
+    return minimal_dev(root, host, user_namespace=ordinary)
 
 
 # proc and sysfs hold no programs and no devices that anybody should use.
