@@ -100,8 +100,8 @@ def catch_up(chapter: str) -> Text:
 def _with(text: str, function: Any, chapter: str | None, seen: set[str]) -> str:
     name = getattr(function, "__name__", repr(function))
     seen.add(name)
-    source = _source_of(function, name)
-    used = origins(source, _namespace_of(function))
+    source, namespace = _source_of(function, name)
+    used = origins(source, namespace)
     chapter = _chapter_of(name) if chapter is None else chapter
     for other, value in used.others.items():
         if other not in seen:
@@ -114,34 +114,24 @@ def _piece(name: str, source: str, used: Origins) -> Piece:
     return Piece(name, source, frozenset(used.imports), constants)
 
 
-def _source_of(function: Any, name: str) -> str:
-    # A cell's text is in linecache under its code's file name; for a class, its methods
-    # know that name.
-    for code in _codes_of(function):
+def _source_of(thing: Any, name: str) -> tuple[str, dict[str, Any]]:
+    # A cell's text is in linecache, under the file name that its code carries. A class
+    # has none, but its methods have.
+    members = vars(thing).values() if isinstance(thing, type) else [thing]
+    for function in members:
+        code = getattr(function, "__code__", None)
+        if code is None:
+            continue
         linecache.checkcache(code.co_filename)
-        text = "".join(linecache.getlines(code.co_filename, _namespace_of(function)))
+        namespace = function.__globals__
+        text = "".join(linecache.getlines(code.co_filename, namespace))
         if text and name in my_file.definitions(text):
-            return my_file.source_of(text, name)
+            return my_file.source_of(text, name), namespace
     raise DocumentError(
         f"keep({name}): its source isn't known",
         "define it with def or class at the left edge of a cell, and run the cell",
         meaning="only what was typed as a definition in a cell or a file has a source",
     )
-
-
-def _codes_of(thing: Any) -> list[Any]:
-    code = getattr(thing, "__code__", None)
-    if code is not None:
-        return [code]
-    members = vars(thing).values() if isinstance(thing, type) else ()
-    return [m.__code__ for m in members if hasattr(m, "__code__")]
-
-
-def _namespace_of(thing: Any) -> dict[str, Any]:
-    found = getattr(thing, "__globals__", None)
-    if found is not None:
-        return dict(found)
-    return dict(vars(sys.modules.get(getattr(thing, "__module__", ""), object)))
 
 
 def _chapter_of(name: str) -> str:

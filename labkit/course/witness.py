@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.errors import LabError, SyscallError
@@ -38,6 +38,13 @@ class Notes:
     ending: Mapping[str, Any] = field(default_factory=dict)  # of the first process
     copies: tuple[Mapping[str, Any], ...] = ()  # endings of processes that it forked
     said: str = ""
+    last: str = ""  # the latest call of the first process
+
+    @property
+    def settled(self) -> bool:
+        """Whether each process that was forked has become a program, or ended."""
+        names = [call.name for call in self.calls]
+        return names.count("fork") <= names.count("execve") + len(self.copies)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,17 +88,22 @@ def notes_in(output: str) -> Notes:
     """Read the notes out of a child's output; what is left is what it printed."""
     parts = output.split(_MARK)
     calls: list[Call] = []
+    last: dict[int, int] = {}  # process -> which call is its latest
     endings: list[dict[str, Any]] = []
     for note in map(json.loads, parts[1::2]):
         if "call" in note:
+            last[note["by"]] = len(calls)
             calls.append(Call(note["call"], note["text"]))
         elif "refused" in note:
-            calls[-1] = Call(calls[-1].name, calls[-1].text, error=note["refused"])
+            index = last[note["by"]]
+            calls[index] = replace(calls[index], error=note["refused"])
         else:
             endings.append(note)
     first = [note for note in endings if not note["copy"]]
     copies = tuple(note for note in endings if note["copy"])
-    return Notes(tuple(calls), first[0] if first else {}, copies, "".join(parts[::2]))
+    latest = calls[next(iter(last.values()))].text if last else ""
+    said = "".join(parts[::2])
+    return Notes(tuple(calls), first[0] if first else {}, copies, said, latest)
 
 
 class _Witness(Timed):
@@ -163,4 +175,5 @@ def _line_of(raised: BaseException) -> int:
 
 
 def _tell(note: Mapping[str, Any]) -> None:
-    os.write(1, f"{_MARK}{json.dumps(note)}{_MARK}".encode())
+    text = json.dumps({**note, "by": os.getpid()})
+    os.write(1, f"{_MARK}{text}{_MARK}".encode())
