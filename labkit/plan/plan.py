@@ -2,6 +2,7 @@
 
 Plan(Unshare(CLONE.NEWUTS), SetHostname("box"))     a value
 plan.check()      refuses a wrong order and says why
+plan.reasons()    each step, and why it stands where it does
 plan.rehearse()   the calls that it would make
 plan.fork()       a Child, parked before step 1
 plan.run()        fork, all steps, wait: for plans that end in Exec
@@ -16,7 +17,7 @@ from labkit.linux.call import Call
 from labkit.linux.trace import Recorder
 from labkit.plan.child import Child, OnEvent
 from labkit.plan.events import Result
-from labkit.plan.step import Step
+from labkit.plan.step import Step, matches
 from labkit.text import Text
 
 
@@ -69,6 +70,15 @@ class Plan:
     def why(self) -> Text:
         """Return what is wrong with the order, a sentence each; or that nothing is."""
         return Text("\n".join(self._violations()) or "the order is right")
+
+    def reasons(self) -> Text:
+        """Return the plan, and below each step why it stands where it does."""
+        lines: list[str] = []
+        for index, step in enumerate(self.steps):
+            others = Plan(*self.steps[:index], *self.steps[index + 1 :])
+            lines.append(f"{index + 1:2}. {step.describe()}")
+            lines += [f"      {reason}" for reason in others._reasons_of(step)]
+        return Text("\n".join(lines))
 
     def check(self) -> None:
         """Refuse a wrong order.
@@ -125,10 +135,21 @@ class Plan:
             ended = child.wait(timeout_s)
             return Result(ended, child.output)
 
+    def _reasons_of(self, step: Step) -> list[str]:
+        # The rules that are about a step which is there, without the step's own name.
+        told = [
+            rule.sentence(part).removeprefix(f"{type(part).__name__} ")
+            for part in step.parts
+            for rule in part.rules
+            if any(matches(rule.other, other) for other in self.steps)
+        ]
+        return list(dict.fromkeys(told))
+
     def _violations(self) -> list[str]:
         found = []
         for index, step in enumerate(self.steps):
             earlier, later = self.steps[:index], self.steps[index + 1 :]
-            broken = [rule for rule in step.rules if rule.broken(earlier, later)]
-            found += [rule.sentence(step) for rule in broken]
+            for part in step.parts:
+                broken = [rule for rule in part.rules if rule.broken(earlier, later)]
+                found += [rule.sentence(part) for rule in broken]
         return list(dict.fromkeys(found))

@@ -123,6 +123,11 @@ class Step:
         """Say whether this step does at least what an example in a rule does."""
         return self == example
 
+    @property
+    def parts(self) -> tuple[Step, ...]:
+        """The steps whose rules hold for it: itself, or those that it is made of."""
+        return (self,)
+
     def __str__(self) -> str:
         return self.describe()
 

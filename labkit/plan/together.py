@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labkit.linux.syscalls import Linux
 from labkit.plan.plan import Plan
-from labkit.plan.step import Rule, Step
+from labkit.plan.step import Step
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,9 +29,9 @@ class Together(Step):
         return cls(title, Plan(*steps).steps)
 
     @property
-    def rules(self) -> tuple[Rule, ...]:  # type: ignore[override]
-        """The rules of all of them: they hold for the whole."""
-        return tuple(dict.fromkeys(rule for one in self.steps for rule in one.rules))
+    def parts(self) -> tuple[Step, ...]:
+        """The steps that it is made of."""
+        return self.steps
 
     def describe(self) -> str:
         return self.title
