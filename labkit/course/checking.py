@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from labkit.errors import HostError, LabError
 from labkit.host import Host, probe
 from labkit.linux.views import HostPath
 from labkit.plan import handle
+from labkit.primitives.overlay import remove_tree
 
 STRICT = "LABKIT_CHECK"
 _FOLDER = "checks"
@@ -92,14 +92,14 @@ def _must_be_possible(task: Task, answers: Sequence[Any], host: Host) -> None:
 
 @contextmanager
 def _case(task: Task, host: Host, seed: Seed) -> Iterator[Case]:
-    name = f"{task.id}-{secrets.token_hex(4)}"
+    name = f"{task.id}-{secrets.token_hex(4)}"  # `labkit sweep` knows the folder
     path = HostPath(os.path.join(state.directory(_FOLDER), name))
     record = handle.record("check", name, {"directory": path})
     Path(path).mkdir()
     try:
         yield Case(seed, host, path)
     finally:
-        shutil.rmtree(path)
+        remove_tree(path)
         record.forget()
 
 
