@@ -54,13 +54,10 @@ class Child:
         self._subscribers: list[OnEvent] = [on_event] if on_event else []
         self._lock = threading.RLock()  # a view's buttons may run on another thread
         self._failed = self._replaced = self._stopped = False
-        self._processes = Processes.fork(steps)
-        self._talk = Conversation(self._processes.channel, self._lost)
-        # So that a child that nobody refers to any more ends as well.
-        self._end = weakref.finalize(self, self._processes.end)
+        self._end: Callable[[], object] = _nothing_to_end
         try:
-            self.pid = HostPid(self._talk.reply()["inside"])
-            self._processes.record(self.pid)
+            with uninterrupted():
+                self._start()
         except BaseException:
             self.stop()
             raise
@@ -183,6 +180,14 @@ class Child:
             self._stopped = True
             self._end()  # the second time it does nothing
 
+    def _start(self) -> None:
+        self._processes = Processes.fork(self.steps)
+        # So that a child that nobody refers to any more ends as well.
+        self._end = weakref.finalize(self, self._processes.end)
+        self._talk = Conversation(self._processes.channel, self._lost)
+        self.pid = HostPid(self._talk.reply()["inside"])
+        self._processes.record(self.pid)
+
     def _must_be_able_to_go_on(self) -> None:
         self._must_be_parked()
         if self._failed:
@@ -277,6 +282,10 @@ class Child:
             "look at its cgroup's limits; child.output has what it said",
             meaning=f"last line of its output: {last[0]}",
         )
+
+
+def _nothing_to_end() -> None:
+    """Nothing was started yet."""
 
 
 def _too_long(

@@ -48,7 +48,7 @@ class Processes:
                 "call it in a cell",
                 meaning="a fork belongs to the notebook's main thread",
             )
-        with warnings.catch_warnings(), uninterrupted():
+        with warnings.catch_warnings():
             # Since Python 3.12 a fork beside threads warns. Here the child runs plain
             # Python, takes no lock of another thread, and leaves with _exit.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -85,11 +85,12 @@ class Processes:
         """
         if os.getpid() != self._owner:
             return  # a forked copy of the notebook: the child isn't the copy's
-        self.channel.hang_up()
-        gone = self._end_both()
-        self.channel.close()
-        self._said = self.said()
-        self._output.close()
+        with uninterrupted():
+            self.channel.hang_up()
+            gone = self._end_both()
+            self.channel.close()
+            self._said = self.said()
+            self._output.close()
         if not gone:
             raise _unkillable()
         if self._record is not None:

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import stat
+from collections.abc import Callable
 
 import pytest
 
@@ -19,7 +20,7 @@ NO_CAPS = CapabilitySets(frozenset(), frozenset(), frozenset())
 ATTRIBUTES = MountAttributes(attr_set=MOUNT_ATTR.RDONLY)
 
 # What is called on `linux`, and the call as one would write it in C.
-AS_IN_C = {
+AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
     "unshare": (
         lambda x: x.unshare(CLONE.NEWNS | CLONE.NEWPID),
         "unshare(CLONE_NEWNS|CLONE_NEWPID)",

@@ -39,7 +39,12 @@ def raw() -> Iterator[Raw]:
 
 def sent_in_a_thread(end: Channel, *messages: Message) -> threading.Thread:
     """Send messages that don't fit into a socket's buffer, while others read."""
-    thread = threading.Thread(target=lambda: [end.send(one) for one in messages])
+
+    def send() -> None:
+        for one in messages:
+            end.send(one)
+
+    thread = threading.Thread(target=send)
     thread.start()
     return thread
 
