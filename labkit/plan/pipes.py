@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from labkit.plan.channel import Channel
+from labkit.plan.interrupts import uninterrupted
 from labkit.text import Text
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -23,13 +24,16 @@ class Pipes:
     """stdin, stdout and stderr of a command; the child's ends go to the child."""
 
     def __init__(self, stdin: str) -> None:
+        self.for_the_child: list[int] = []
+        self._open: set[int] = set()
         self._to_write = stdin.encode(errors="surrogateescape")
-        stdin_read, self._stdin = os.pipe()
-        self._stdout, stdout_write = os.pipe()
-        self._stderr, stderr_write = os.pipe()
-        self.for_the_child = [stdin_read, stdout_write, stderr_write]
+        with uninterrupted():
+            stdin_read, self._stdin = os.pipe()
+            self._stdout, stdout_write = os.pipe()
+            self._stderr, stderr_write = os.pipe()
+            self.for_the_child += [stdin_read, stdout_write, stderr_write]
+            self._open |= {self._stdin, self._stdout, self._stderr}
         self._said = {self._stdout: _Said(), self._stderr: _Said()}
-        self._open = {self._stdin, self._stdout, self._stderr}
         os.set_blocking(self._stdin, False)
         if not self._to_write:
             self._close(self._stdin)
@@ -43,15 +47,16 @@ class Pipes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close_the_childs_ends()
-        for fd in list(self._open):
-            self._close(fd)
+        self._close_all()
+
+    def __del__(self) -> None:
+        self._close_all()  # an interrupt may come before the with statement begins
 
     def close_the_childs_ends(self) -> None:
         """Close them here, so that end-of-file comes when the child's copies close."""
-        for fd in self.for_the_child:
-            os.close(fd)
-        self.for_the_child = []
+        with uninterrupted():
+            while self.for_the_child:
+                os.close(self.for_the_child.pop())
 
     def pump(self, channel: Channel | None, timeout_s: float | None) -> bool:
         """Move bytes once; return whether a message waits on the channel."""
@@ -96,9 +101,15 @@ class Pipes:
                 return
         self._close(self._stdin)
 
+    def _close_all(self) -> None:
+        self.close_the_childs_ends()
+        for fd in list(self._open):
+            self._close(fd)
+
     def _close(self, fd: int) -> None:
-        self._open.discard(fd)
-        os.close(fd)
+        with uninterrupted():
+            self._open.discard(fd)
+            os.close(fd)
 
 
 class _Said:
