@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labkit.course.task import Exercise, Task
+from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
 from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
 from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
 from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
@@ -10,7 +11,14 @@ from labkit.course.tasks.process import EXERCISE as A_PROCESS
 from labkit.course.tasks.root import EXERCISE as CHROOT
 from labkit.errors import DocumentError
 
-EXERCISES: tuple[Exercise, ...] = (A_PROCESS, CHROOT, NAMESPACES, PIVOT_ROOT, OVERLAYFS)
+EXERCISES: tuple[Exercise, ...] = (
+    A_PROCESS,
+    CHROOT,
+    CGROUPS,
+    NAMESPACES,
+    PIVOT_ROOT,
+    OVERLAYFS,
+)
 
 
 def exercise(chapter: str) -> Exercise:
