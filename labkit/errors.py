@@ -50,6 +50,10 @@ class LabError(Exception):
         ]
         return "\n".join(line.strip() for line in lines if line.strip())
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # IPython's form of an error that is shown as a value: the three lines.
+        printer.text(str(self))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return error_from_json, (self.to_json(),)
 

@@ -42,7 +42,8 @@ from labkit.text import Text
 PREFIX = "labkit"
 NOTHING = Text("left on this host: nothing")
 
-_FOLDERS = ("overlays", "boxes", "checks")  # a directory for each handle of a name
+# A directory for each handle of a name.
+_FOLDERS = ("overlays", "boxes", "markers", "checks")
 _HALF = ".labkit-half"  # a box that is being copied
 
 

@@ -7,19 +7,43 @@
 
 Each is one small file of plain Python that a child becomes:
 
-    Exec([sys.executable, loads.path("memory"), "--mebibytes", "400"])
+    Plan(group.join(), loads.program("memory", mebibytes=400, per_second=60))
 
 They import nothing of the lab: a program inside a group doesn't know what limits it.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from labkit.errors import DocumentError
 from labkit.linux.views import HostPath
+from labkit.primitives.process import Exec
 
 NAMES = ("memory", "cpu", "processes", "disk")
+
+
+class Load(Exec):
+    """Become one of these programs; described without the path of this machine's Python."""
+
+    __slots__ = ()
+
+    def describe(self) -> str:
+        _, program, *options = self.argv
+        return " ".join(["become", Path(program).name, *options])
+
+
+def program(name: str, **options: float | str) -> Load:
+    """Return the step that becomes a load.
+
+    Args: name [one of NAMES]; options [per_second=60 is --per-second 60].
+    Raises: DocumentError for a name that isn't one of NAMES.
+    """
+    words = [sys.executable, path(name)]
+    for option, value in options.items():
+        words += [f"--{option.replace('_', '-')}", str(value)]
+    return Load(words)
 
 
 def path(name: str) -> HostPath:

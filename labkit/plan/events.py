@@ -68,6 +68,9 @@ class Exit:
     def ok(self) -> bool:
         return self.code == 0
 
+    def __repr__(self) -> str:
+        return f"Exit({self})"
+
     def __str__(self) -> str:
         return (
             f"exit code {self.code}"

@@ -38,6 +38,9 @@ class Chdir(Step):
     man: ClassVar[tuple[str, ...]] = ("chdir(2)",)
 
     def describe(self) -> str:
+        ups = self.path.split("/")
+        if len(ups) > 3 and set(ups) == {".."}:
+            return f"go up {len(ups)} directories: ../../.. and so on"
         return f"go to {self.path}"
 
     def apply(self, linux: Linux) -> int | None:

@@ -22,7 +22,7 @@ from labkit.linux.views import HostPath, HostPid
 from labkit.primitives.cgroups.ending import pids_in
 from labkit.primitives.cgroups.forms import Value
 from labkit.primitives.cgroups.hierarchy import Hierarchy, controller_of
-from labkit.primitives.cgroups.knobs import COUNTERS, LIMITS, Knob
+from labkit.primitives.cgroups.knobs import COUNTERS, LIMITS, Knob, knob
 from labkit.primitives.cgroups.reading import CgroupReading
 
 _ENOUGH = 65536  # the longest of these files, io.stat, has a line for each disk
@@ -59,6 +59,16 @@ class Group:
                 meaning="without its controller, nothing of the kind is limited",
             )
         return found
+
+    def file(self, limit: str) -> HostPath:
+        """Return the file that holds a limit, where this machine has it.
+
+        Args: limit [a name of the table, as "memory"].
+        Returns: host path; the last one where a limit has two files.
+        Raises: DocumentError for an unknown name; HostError without the controller.
+        """
+        name = self.hierarchy.column(knob(limit)).files[-1]
+        return HostPath(f"{self.path(controller_of(name))}/{name}")
 
     def read(self, name: str) -> Value | str:
         """Return a limit's value, or a file's text.
