@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labkit.course.task import Exercise, Task
 from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
+from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
 from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
 from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
 from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
@@ -18,6 +19,7 @@ EXERCISES: tuple[Exercise, ...] = (
     NAMESPACES,
     PIVOT_ROOT,
     OVERLAYFS,
+    YOUR_FIRST_CONTAINER,
 )
 
 
