@@ -24,7 +24,7 @@ from labkit import doctor, sweep
 from labkit.course import catch_up, check, keep, my_container, progress, tasks
 from labkit.course.marker import Marker
 from labkit.course.task import Exercise, Task
-from labkit.errors import DocumentError, SyscallError
+from labkit.errors import DocumentError, LabError
 from labkit.host import probe
 from labkit.plan import Child, Event, Plan, handle
 from labkit.primitives.cgroups import Cgroup, CgroupReading
@@ -123,10 +123,11 @@ def recall(id: str) -> Recollection:
     return prediction.recall(id, progress)
 
 
-def fails(errno_name: str, what: Plan | Callable[[], object]) -> SyscallError:
+def fails(name: str, what: Plan | Callable[[], object]) -> LabError:
     """Run what must fail; return its error, whose three lines are shown.
 
-    Args: errno_name ["EBUSY"]; what [a plan, in whatever order, or a function].
+    Args: name [of an errno, "EBUSY", or of an error of the lab's, "WrongProcess"]; what
+        [a plan, in whatever order, or a function].
     Raises: AssertionError when it succeeds, or fails in another way.
     """
     try:
@@ -135,13 +136,11 @@ def fails(errno_name: str, what: Plan | Callable[[], object]) -> SyscallError:
                 child.run()
         else:
             what()
-    except SyscallError as error:
-        if error.errno_name == errno_name:
+    except LabError as error:
+        if name in (getattr(error, "errno_name", ""), type(error).__name__):
             return error
-        raise AssertionError(
-            f"{errno_name} was announced, and it was:\n{error}"
-        ) from error
-    raise AssertionError(f"{errno_name} was announced, and nothing failed")
+        raise AssertionError(f"{name} was announced, and it was:\n{error}") from error
+    raise AssertionError(f"{name} was announced, and nothing failed")
 
 
 def watch(child: Child | Sequence[Event]) -> PlanView:
