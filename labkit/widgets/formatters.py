@@ -14,6 +14,7 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 from IPython.lib.pretty import RepresentationPrinter
 
+from labkit.course.matrix import Matrix
 from labkit.course.verdict import Verdict
 from labkit.doctor import Report, examine
 from labkit.errors import LabError
@@ -28,11 +29,13 @@ from labkit.widgets import values
 from labkit.widgets.doctor_card import doctor_card
 from labkit.widgets.error_card import catch_errors, error_card
 from labkit.widgets.html import Html, page
+from labkit.widgets.matrix_card import matrix_card
 from labkit.widgets.plan_view import PlanView, plan_card
 from labkit.widgets.still import Draw, Still
 
 PLAIN: dict[type, Callable[[Any], Html]] = {
     Plan: plan_card,
+    Matrix: matrix_card,
     LabError: error_card,
     Report: doctor_card,
     Host: lambda host: doctor_card(examine(host)),
