@@ -66,7 +66,6 @@ class Outside:
 
     def obey(self) -> None:
         """Serve words until the notebook hangs up."""
-        self.channel.send({"number": 0, "inside": self.inside})
         # EPIPE, ECONNRESET: the notebook died while it was told something.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while self._one_round():
@@ -91,6 +90,7 @@ class Outside:
             for fd in (self.wakeup, self._wakeup_end):
                 os.close(fd)
             _name_this_process("labkit:inside")
+            theirs.send({"ready": True})  # the notebook may look at it from now on
             inside.obey(theirs, self.steps)
         except BaseException:
             traceback.print_exc()
@@ -150,6 +150,9 @@ class Outside:
             self._inside_is_gone()
             return
         reply = received[0]
+        if "ready" in reply:
+            self.channel.send({"number": 0, "inside": self.inside})
+            return
         if "announced" in reply:
             self.announced = reply["announced"]
             return
