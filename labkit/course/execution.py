@@ -29,10 +29,10 @@ _NEEDS_A_KERNEL = "application/vnd.jupyter.widget-view+json"
 _OF_THE_EDITOR = ("execution", "ExecuteTime", "collapsed", "scrolled", "trusted")
 
 
-def run(path: Path) -> str:
+def run(path: Path, checks: str = "strict,allow-impossible") -> str:
     """Run a notebook in a lab of its own; return its text with fresh outputs.
 
-    Args: path [of the .ipynb file; it isn't changed].
+    Args: path [of the .ipynb file; it isn't changed]; checks [what LABKIT_CHECK says].
     Raises: nbclient's CellExecutionError when a cell fails, CellTimeoutError when it
         doesn't end.
     """
@@ -46,10 +46,11 @@ def run(path: Path) -> str:
         timeout=CELL_S,
         store_widget_state=False,
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
     )
-    with _a_lab_of_its_own() as environment:
-        client.execute(env=environment)
+    with _a_lab_of_its_own() as places:
+        client.execute(env={**os.environ, **places, STRICT: checks})
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = _tidy(cell.outputs)
@@ -67,7 +68,7 @@ def _a_lab_of_its_own() -> Iterator[dict[str, str]]:
     os.mkdir(folder, 0o711)  # containers with other user ids pass through here
     places = {STATE: f"{folder}/state", work.VARIABLE: f"{folder}/work"}
     try:
-        yield {**os.environ, **places, STRICT: "strict,allow-impossible"}
+        yield places
     finally:
         remove_tree(folder)
         record.forget()
