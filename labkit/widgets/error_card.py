@@ -7,6 +7,7 @@ keep their usual look.
 from __future__ import annotations
 
 import re
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -49,6 +50,8 @@ def _show(
     trace: TracebackType,
     tb_offset: int | None = None,
 ) -> list[str]:
+    # What IPython does for other errors: %tb and %debug look there.
+    sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace
     lines = shell.InteractiveTB.structured_traceback(
         kind, error, trace, tb_offset=tb_offset
     )

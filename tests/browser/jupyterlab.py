@@ -34,6 +34,7 @@ OPTIONS = [
     "--ServerApp.disable_check_xsrf=True",
     "--LabApp.expose_app_in_browser=True",
     "--LabApp.news_url=None",
+    "--FileContentsManager.pre_save_hook=labkit.widgets.saved.before_saving",
 ]
 
 

@@ -40,7 +40,6 @@ export default {
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!by || !event.target.matches(ROWS)) return;
       event.preventDefault();
-      event.stopPropagation(); // or JupyterLab would go to the next cell
       step(el, by);
     });
     el.addEventListener("drawn", again);

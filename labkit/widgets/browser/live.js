@@ -11,9 +11,12 @@ const flash = (el) => {
   el.addEventListener("animationend", () => el.classList.remove("flash"), { once: true });
 };
 
+// Not the kernel's: an open fold, the mark of an element that had the focus.
+const KEPT = new Set(["open", "data-lm-suppress-shortcuts"]);
+
 const attributes = (old, fresh) => {
   for (const { name } of [...old.attributes])
-    if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    if (!KEPT.has(name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes)
     if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
   // A fold is the reader's, unless the kernel changes its mind about it.
@@ -75,7 +78,13 @@ const send = (model, el, message) => {
   }
 };
 
+// Keys pressed in a view are the view's: JupyterLab would take arrows for its own. It
+// looks at the element that has the focus, so each gets the mark when it is reached.
+const ownKeys = (el) =>
+  el.addEventListener("focusin", ({ target }) => { target.dataset.lmSuppressShortcuts = "true"; });
+
 const lease = (model, el) => {
+  ownKeys(el);
   const beat = () => {
     if (el.isConnected && document.visibilityState === "visible") send(model, el, { do: "lease" });
   };
