@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from labkit import state
 from labkit.course import work
 from labkit.course.checking import STRICT
+from labkit.course.solutions import project
 from labkit.host.places import VARIABLE as STATE
 from labkit.linux.views import HostPath
 from labkit.plan import handle
@@ -56,7 +57,16 @@ def run(path: Path, checks: str = "strict,allow-impossible") -> str:
             cell.outputs = _tidy(cell.outputs)
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}  # not this Python's version
-    return f"{nbformat.writes(notebook)}\n"  # type: ignore[no-untyped-call]
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+    return f"{_elsewhere(text, places)}\n"
+
+
+def _elsewhere(text: str, places: Mapping[str, str]) -> str:
+    # An author's own directories are no reader's: the usual ones stand for them.
+    usual = {places[STATE]: "/var/lib/labkit", str(project()): "/home/you/labkit"}
+    for here, there in usual.items():
+        text = text.replace(here, there)
+    return text
 
 
 @contextmanager
