@@ -72,11 +72,15 @@ class LabError(Exception):
         )
 
 
+# Two names for one number: the one that the man pages use.
+_MANUAL = {errno_module.EOPNOTSUPP: "EOPNOTSUPP", errno_module.EDEADLK: "EDEADLK"}
+
+
 class SyscallError(LabError, OSError):
     """A system call that Linux refused: the call in C, the errno, and what it means."""
 
     def __init__(self, call: str, errno: int) -> None:
-        name = errno_module.errorcode.get(errno, str(errno))
+        name = _MANUAL.get(errno) or errno_module.errorcode.get(errno, str(errno))
         row = hint_for(call, name)
         LabError.__init__(
             self, f"{call}: {name}", row.hint, row.see, meaning=row.meaning

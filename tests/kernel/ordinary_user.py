@@ -12,9 +12,12 @@ NOBODY = 65534
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
-def as_ordinary_user(function: Callable[[], object]) -> str:
+def as_ordinary_user(
+    function: Callable[[], object], before: Callable[[Linux], None] | None = None
+) -> str:
     """Run a function as nobody, with a state of its own.
 
+    Args: before [what root prepares, in the same child].
     Returns: the function's result as text, or the error that it raised.
     """
     read_fd, write_fd = os.pipe()
@@ -23,6 +26,8 @@ def as_ordinary_user(function: Callable[[], object]) -> str:
         child = os.fork()
         if child == 0:
             try:
+                if before is not None:
+                    before(Linux(forked=True))
                 _become_nobody(home)
                 os.write(write_fd, str(function()).encode())
             except BaseException as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from labkit.errors import HostError, NotPermitted, SyscallError
 from labkit.host import Host, Privilege, Trial
-from labkit.linux import CAP, CLONE
+from labkit.linux import CAP, CLONE, MS, Linux
 from labkit.linux.views import ContainerId, HostId
 from labkit.plan import Child, Plan, Step
 from labkit.primitives.idmap import (
@@ -147,9 +148,19 @@ def test_without_newuidmap_the_package_is_named(host: Host) -> None:
         applied(AskNewuidmap(OWN, OWN))
 
 
-def test_newuidmap_gives_an_ordinary_user_a_range(host: Host) -> None:
-    ranges = host.subordinate_uids and host.subordinate_gids
-    need("subuid", host.tool("newuidmap") and ranges, "no newuidmap, or no ranges")
-    need("ordinary-user", not host.privilege.root, "these tests run as root")
-    with applied(*steps_for(host)) as child:
-        assert len(IdMap.of(child.pid).uids) == 2
+def test_newuidmap_gives_an_ordinary_user_a_range(
+    as_root: None, host: Host, tmp_path: Path
+) -> None:
+    need("newuidmap", host.tool("newuidmap"), "this machine has no newuidmap")
+    (tmp_path / "ranges").write_text(f"{NOBODY}:200000:1000\n")
+
+    def give_ranges(linux: Linux) -> None:
+        linux.unshare(CLONE.NEWNS)
+        linux.mount(None, "/", None, MS.REC | MS.PRIVATE)
+        for name in ("/etc/subuid", "/etc/subgid"):
+            linux.mount(str(tmp_path / "ranges"), name, None, MS.BIND)
+
+    more = (*OWN, *rows(1, 200_000, 1000))
+    steps = (AskNewuidmap(more, more), BecomeRoot())
+    said = as_ordinary_user(lambda: words_inside(*steps), give_ranges)
+    assert said == f"0 inside, {NOBODY} outside"

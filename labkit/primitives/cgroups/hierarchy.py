@@ -91,18 +91,29 @@ class Unified:
     def make(self, linux: Linux, name: str) -> None:
         """Make a group; before it, have the parent hand its controllers to children.
 
+        Raises: what hand_down raises; EEXIST.
+        Needs: write permission in the parent.
+        Kernel: mkdir(2), cgroups(7).
+        """
+        self.hand_down(linux)
+        for directory in self.directories(name):
+            linux.mkdir(directory)
+
+    def hand_down(self, linux: Linux) -> None:
+        """Have the parent hand its controllers to children, where it doesn't yet.
+
         Raises: EBUSY when the parent holds processes (the no-internal-process rule: see
-            `make_room`), ENOENT for a controller it doesn't have, EEXIST.
+            `make_room`), ENOENT for a controller that it doesn't have.
         Needs: write permission in the parent.
         Kernel: Documentation/admin-guide/cgroup-v2.rst, "Controlling Controllers".
         """
         switch = f"{self.parent}/cgroup.subtree_control"
         handed = linux.read_file(switch).split() if self.controllers else []
-        for controller in self.controllers:
-            if controller not in handed:
-                linux.write_file(switch, f"+{controller}")
-        for directory in self.directories(name):
-            linux.mkdir(directory)
+        missing = [f"+{one}" for one in self.controllers if one not in handed]
+        # One write, because it is all or nothing: "+cpu" alone would succeed beside
+        # processes, and leave a threaded cgroup whose children take no process.
+        if missing:
+            linux.write_file(switch, " ".join(missing))
 
     def end(self, linux: Linux, name: str) -> None:
         """Kill a whole group by one write.

@@ -39,6 +39,8 @@ def make_room(host: Host) -> str:
     if not isinstance(hierarchy, Unified) or not host.cgroups.crowded:
         return ""
     moved = move_to_leaf(Linux(), hierarchy.parent)
+    # At once, because who is in the leaf finds only there which controllers it has.
+    hierarchy.hand_down(Linux())
     return f"moved {moved} processes into {hierarchy.parent}/{LEAF}" if moved else ""
 
 
@@ -50,6 +52,7 @@ def move_to_leaf(linux: Linux, parent: HostPath) -> int:
     Kernel: cgroups(7), "The no internal processes rule".
     """
     leaf, moved = f"{parent}/{LEAF}", 0
+    _end_threads(linux, parent)
     for _ in range(_ROUNDS):
         pids = linux.read_file(f"{parent}/cgroup.procs").split()
         if not pids:
@@ -63,6 +66,15 @@ def move_to_leaf(linux: Linux, parent: HostPath) -> int:
         "cgroups(7)",
         meaning="a cgroup that holds processes can't hand controllers to children",
     )
+
+
+def _end_threads(linux: Linux, parent: HostPath) -> None:
+    # A cgroup that holds processes and hands only cpu or pids down is threaded: its
+    # children take no process. With nothing handed down it is an ordinary one again.
+    if linux.read_file(f"{parent}/cgroup.type").strip() == "domain threaded":
+        switch = f"{parent}/cgroup.subtree_control"
+        handed = linux.read_file(switch).split()
+        linux.write_file(switch, " ".join(f"-{one}" for one in handed))
 
 
 def _moved(linux: Linux, leaf: str, pid: str) -> bool:

@@ -128,6 +128,13 @@ def test_unified_hands_down_only_what_is_missing() -> None:
     assert made == ['write(4, "+cpu")', 'mkdir("/cg/labkit-box", 0755)']
 
 
+def test_unified_asks_for_all_controllers_at_once() -> None:
+    recorder = Recorder()
+    Unified(HostPath("/cg"), ("cpu", "memory")).make(recorder, "box")
+    written = [call.text for call in recorder.calls if call.name == "write"]
+    assert written == ['write(4, "+cpu +memory")']
+
+
 def test_unified_without_controllers_asks_for_none() -> None:
     recorder = Recorder()
     Unified(HostPath("/cg")).make(recorder, "box")

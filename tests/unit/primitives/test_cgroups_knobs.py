@@ -53,8 +53,8 @@ READ = [
     ("pids_refused",     ("max 3",),                      ("max 3",),             3),
     ("io_written_bytes", ("8:0 rbytes=1 wbytes=2 rios=9\n8:16 rbytes=1 wbytes=3",),
                          ("8:0 Read 1\n8:0 Write 2\n8:16 Write 3\nTotal 9",),     5),
-    ("frozen",           ("populated 1\nfrozen 1",),      ("FROZEN",),            True),
-    ("frozen",           ("populated 1\nfrozen 0",),      ("FREEZING",),          False),
+    ("frozen",           ("populated 1\nfrozen 1",),      ("FROZEN",),           True),
+    ("frozen",           ("populated 1\nfrozen 0",),      ("FREEZING",),         False),
 ]
 # fmt: on
 
