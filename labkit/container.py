@@ -73,8 +73,8 @@ def container_plan(
 ) -> Plan:
     """Return the steps that make a process a container, in their order.
 
-    Paths below the overlay's directory are relative to it: the plan can be read, and
-    the options of the mount stay short.
+    Paths below the folder of its layers are relative to it: the plan reads the same on
+    every machine, and the options of the mount stay short.
 
     Args: layers [made, not mounted]; argv [argv[0] is looked for along PATH, inside].
     """
@@ -82,7 +82,7 @@ def container_plan(
         cgroup.join(),
         _own_namespaces(host),
         MakePrivate("/"),
-        Chdir(layers.directory),
+        Together.of("go to the folder of its layers", Chdir(layers.directory)),
         MountOverlay(layers.lowerdirs, "upper", "work", "merged", layers.userxattr),
         Fork(),
         SetHostname(hostname),
@@ -90,8 +90,8 @@ def container_plan(
         MountFilesystem("sysfs", "merged/sys", MS.RDONLY | _CAREFUL),
         Together.of("give it a small /dev", _dev("merged", host)),
         PivotRoot("merged"),
-        Together.of("hide files of the kernel's", *map(Mask, MASKED)),
-        Together.of("make others read-only", *map(ReadonlyPath, READONLY)),
+        Together.of(f"hide {', '.join(MASKED)}", *map(Mask, MASKED)),
+        Together.of(f"protect {', '.join(READONLY)}", *map(ReadonlyPath, READONLY)),
         Exec(tuple(argv)),
     )
 

@@ -72,12 +72,13 @@ class Plan:
         return Text("\n".join(self._violations()) or "the order is right")
 
     def reasons(self) -> Text:
-        """Return the plan, and below each step why it stands where it does."""
+        """Return the plan, and below a step why it stands where it does: each once."""
         lines: list[str] = []
         for index, step in enumerate(self.steps):
             others = Plan(*self.steps[:index], *self.steps[index + 1 :])
             lines.append(f"{index + 1:2}. {step.describe()}")
-            lines += [f"      {reason}" for reason in others._reasons_of(step)]
+            told = [f"      {reason}" for reason in others._reasons_of(step)]
+            lines += [line for line in told if line not in lines]
         return Text("\n".join(lines))
 
     def check(self) -> None:

@@ -193,8 +193,8 @@ def my_plan(name, layers, cgroup, memory, argv):
         MakePrivate("/"),
         step(stack_layers, lower, layers.upperdir, layers.workdir, root),
         Fork(),
-        MountFilesystem("proc", f"{root}/proc"),
         step(lock_root, root),
+        MountFilesystem("proc", "/proc"),
         Exec(argv),
     )
 """
@@ -205,7 +205,8 @@ def _without(name: str, line: str, says: str) -> Mistake:
     return Mistake(name, _FUNCTIONS.replace(line, ""), says)
 
 
-_PROC = '        MountFilesystem("proc", f"{root}/proc"),\n'
+_PROC = '        MountFilesystem("proc", "/proc"),\n'
+_TOO_EARLY = '        MountFilesystem("proc", f"{root}/proc"),\n'
 _FORK = "        Fork(),\n"
 
 MY_PLAN = Task(
@@ -224,7 +225,7 @@ MY_PLAN = Task(
         "step(function, argument, ...) makes a step of a function. Four steps are the "
         'lab\'s: MakePrivate("/"), Fork(), MountFilesystem("proc", ...), Exec(argv).',
         "limit_memory, join_cgroup, new_world, MakePrivate, stack_layers, Fork, "
-        'MountFilesystem("proc", ...), lock_root, Exec.',
+        'lock_root, MountFilesystem("proc", "/proc"), Exec.',
     ),
     functions=("my_plan",),
     check=check_my_plan,
@@ -234,7 +235,7 @@ MY_PLAN = Task(
         _without("forgets Fork", _FORK, "it is no PID 1"),
         Mistake(
             "mounts proc before Fork",
-            _FUNCTIONS.replace(_FORK + _PROC, _PROC + _FORK),
+            _FUNCTIONS.replace(_PROC, "").replace(_FORK, _TOO_EARLY + _FORK),
             "who was that, before Fork?",
         ),
         _without("forgets proc", _PROC, "its /proc is empty"),
