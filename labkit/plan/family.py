@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from labkit.errors import StateError
+from labkit.linux.proc import cgroups_of, mounts
 from labkit.linux.views import HostPid
 
+_PREFIX = "/labkit-"  # of the lab's cgroups
 _POLL_S = 0.01
 _SHORT_S = 0.0002  # a killed process is usually gone by then
 
@@ -63,6 +66,7 @@ class Family:
         while members := self.members():
             for pid in members:
                 kill(pid)
+                thaw(pid)
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL_S)
@@ -79,8 +83,10 @@ def end_children(timeout_s: float = 2.0) -> bool:
     children = Path(f"/proc/{me}/task/{me}/children")
     try:
         while time.monotonic() < deadline:
-            for pid in children.read_text().split():
-                kill(HostPid(int(pid)))
+            for pid in map(HostPid, map(int, children.read_text().split())):
+                kill(pid)
+                if pause_s == _POLL_S:  # not the usual case: it still is there
+                    thaw(pid)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(pause_s)
@@ -94,6 +100,20 @@ def kill(pid: HostPid) -> None:
     """Send SIGKILL, unless the process has ended or has become another user's."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
+
+
+def thaw(pid: HostPid) -> None:
+    """Let a process die that one of the lab's cgroups has frozen.
+
+    In cgroup v1 a frozen process gets its SIGKILL when it is thawed; in v2 at once.
+    """
+    try:
+        path = cgroups_of(pid).get("freezer", "")
+        tops = [m.target for m in mounts() if "freezer" in m.super_options]
+        if _PREFIX in path and tops:
+            Path(f"{tops[0]}{path}/freezer.state").write_text("THAWED")
+    except (OSError, StateError):
+        return  # it has ended, or its cgroup is gone or somebody else's
 
 
 def start_time(pid: int) -> int | None:

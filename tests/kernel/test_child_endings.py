@@ -183,27 +183,54 @@ def freezer(as_root: None) -> Iterator[Path]:
     top = Path("/sys/fs/cgroup/freezer")
     need("freezer", top.is_dir(), "this machine has no v1 freezer")
     group = top / f"labkit-frozen-{os.getpid()}"
-    group.mkdir()
+    (group / "inner").mkdir(parents=True)
     yield group
-    group.joinpath("freezer.state").write_text("THAWED")
-    assert becomes_true(lambda: not group.joinpath("cgroup.procs").read_text())
+    freezes(group, "THAWED")
+    assert becomes_true(lambda: not (group / "inner" / "cgroup.procs").read_text())
+    (group / "inner").rmdir()
     group.rmdir()
 
 
-def test_a_frozen_child_is_told_instead_of_waited_for(freezer: Path) -> None:
+def freezes(group: Path, word: str = "FROZEN") -> None:
+    """Freeze or thaw a group."""
+    (group / "freezer.state").write_text(word)
+    assert becomes_true(lambda: (group / "freezer.state").read_text() == f"{word}\n")
+
+
+def joins(group: Path, child: Child) -> None:
+    """Put the inside of a child into a group."""
+    (group / "cgroup.procs").write_text(str(child.pid))
+
+
+def test_a_frozen_child_is_thawed_to_die(freezer: Path) -> None:
+    with Plan(Chdir("/")).fork() as child:
+        joins(freezer, child)
+        freezes(freezer)
+    assert is_gone(child.pid)
+
+
+def test_a_frozen_child_of_a_killed_outside_is_thawed_too(freezer: Path) -> None:
+    with Plan(Chdir("/")).fork() as child:
+        joins(freezer, child)
+        os.kill(outside_of(child), signal.SIGKILL)
+        freezes(freezer)
+    assert is_gone(child.pid)
+
+
+def test_a_child_that_cannot_die_is_told_instead_of_waited_for(freezer: Path) -> None:
     child = Plan(Chdir("/")).fork()
-    freezer.joinpath("cgroup.procs").write_text(str(child.pid))
-    freezer.joinpath("freezer.state").write_text("FROZEN")
+    joins(freezer / "inner", child)
+    freezes(freezer)  # thawing the inner group is no use
     with pytest.raises(StateError, match="a process of it can't end"):
         child.stop()
-    freezer.joinpath("freezer.state").write_text("THAWED")
+    freezes(freezer, "THAWED")
     assert becomes_true(lambda: is_gone(child.pid))
 
 
-def test_a_frozen_child_does_not_hide_the_first_error(freezer: Path) -> None:
+def test_a_child_that_cannot_die_does_not_hide_the_first_error(freezer: Path) -> None:
     child = Plan(Chdir("/")).fork()
     with pytest.raises(LabError, match="first") as raised, child:
-        freezer.joinpath("cgroup.procs").write_text(str(child.pid))
-        freezer.joinpath("freezer.state").write_text("FROZEN")
+        joins(freezer / "inner", child)
+        freezes(freezer)
         raise LabError("first")
     assert "could not be ended" in raised.value.__notes__[0]
