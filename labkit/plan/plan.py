@@ -138,19 +138,20 @@ class Plan:
 
     def _reasons_of(self, step: Step) -> list[str]:
         # The rules that are about a step which is there, without the step's own name.
+        there = [part for other in self.steps for part in other.parts]
         told = [
             rule.sentence(part).removeprefix(f"{type(part).__name__} ")
             for part in step.parts
             for rule in part.rules
-            if any(matches(rule.other, other) for other in self.steps)
+            if any(matches(rule.other, other) for other in there)
         ]
         return list(dict.fromkeys(told))
 
     def _violations(self) -> list[str]:
         found = []
-        for index, step in enumerate(self.steps):
-            earlier, later = self.steps[:index], self.steps[index + 1 :]
-            for part in step.parts:
-                broken = [rule for rule in part.rules if rule.broken(earlier, later)]
-                found += [rule.sentence(part) for rule in broken]
+        parts = tuple(part for step in self.steps for part in step.parts)
+        for index, part in enumerate(parts):
+            earlier, later = parts[:index], parts[index + 1 :]
+            broken = [rule for rule in part.rules if rule.broken(earlier, later)]
+            found += [rule.sentence(part) for rule in broken]
         return list(dict.fromkeys(found))

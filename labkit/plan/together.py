@@ -31,7 +31,7 @@ class Together(Step):
     @property
     def parts(self) -> tuple[Step, ...]:
         """The steps that it is made of."""
-        return self.steps
+        return tuple(part for one in self.steps for part in one.parts)
 
     def describe(self) -> str:
         return self.title
@@ -40,9 +40,6 @@ class Together(Step):
         for one in self.steps:
             one.apply(linux)
         return None
-
-    def covers(self, example: Step) -> bool:
-        return any(one.covers(example) for one in self.steps)
 
     def __repr__(self) -> str:
         return f"Together({self.title!r}, {len(self.steps)} steps)"
