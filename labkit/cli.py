@@ -1,4 +1,4 @@
-"""The command `labkit`: doctor, rootfs, sweep.
+"""The command `labkit`: doctor, rootfs, sweep, vm.
 
 What a command prints on stdout is its answer; what it is doing goes to stderr. Exit
 codes: 0 well; 1 an error of the lab's, or something isn't real here (doctor); 2 a
@@ -20,6 +20,7 @@ from typing import NoReturn
 import labkit
 from labkit.errors import DocumentError, LabError
 
+_VM_VERBS = ("build", "start", "status", "stop", "reset", "clean")
 EXIT_FAILED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -100,6 +101,10 @@ def _parser() -> _Parser:
     sweep = commands.add_parser("sweep", help="remove what a crash left on this host")
     sweep.add_argument("--dry-run", action="store_true", help="only list it")
     sweep.set_defaults(run=_sweep)
+
+    vm = commands.add_parser("vm", help="root in a small real Linux, without privilege")
+    vm.add_argument("verb", choices=_VM_VERBS, help="what to do with it")
+    vm.set_defaults(run=_vm)
     return parser
 
 
@@ -166,6 +171,16 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from labkit.sweep import sweep
 
     print(sweep(dry_run=arguments.dry_run).text())
+    return 0
+
+
+def _vm(arguments: argparse.Namespace) -> int:
+    from labkit.vm import commands
+
+    if arguments.verb == "status":
+        print(*commands.status(), sep="\n")
+    else:
+        getattr(commands, arguments.verb)(_say)
     return 0
 
 

@@ -22,8 +22,11 @@ def test_imports_go_down_only() -> None:
 
 @pytest.mark.parametrize("module", modules(), ids=str)
 def test_only_the_widgets_know_jupyter(module: Module) -> None:
-    """All else works in a terminal, too, and is imported in half the time."""
-    if module.folder != "widgets":
+    """All else works in a terminal, too, and is imported in half the time.
+
+    The lab VM starts Jupyter's kernels: its agent imports what those will need.
+    """
+    if module.folder not in ("widgets", "vm"):
         assert {name.split(".")[0] for name in imported(module)} & JUPYTER == set()
 
 

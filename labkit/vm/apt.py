@@ -1,0 +1,113 @@
+"""Get a package as an ordinary user, checked by apt against its signed index.
+
+apt keeps its lists and its cache in directories that options can move, so no root is
+needed: the index is fetched into the workspace, its signature is verified with the
+keys of the distribution, and the package against the index. Nothing is installed.
+
+Where it comes from is what this machine's apt is set to, or LABKIT_VM_APT: a line of
+sources.list(5).
+
+Left out: other package formats than Debian's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from labkit.errors import HostError
+
+Say = Callable[[str], None]
+_TIMEOUT_S = 600
+# A repository without a valid signature is refused, whatever apt is set to here.
+_SIGNED_ONLY = (
+    "-o", "APT::Get::AllowUnauthenticated=false",
+    "-o", "Acquire::AllowInsecureRepositories=false",
+    "-o", "Acquire::AllowDowngradeToInsecureRepositories=false",
+    # Without it apt calls an update a success that reached no mirror.
+    "-o", "APT::Update::Error-Mode=any",
+)  # fmt: skip
+
+
+class Apt:
+    """apt with lists, cache and, if wanted, sources of its own.
+
+    Args: workspace [an empty directory; the caller removes it]; sources [lines of
+        sources.list(5), "" for this machine's own].
+    """
+
+    def __init__(self, workspace: Path, sources: str = "") -> None:
+        self.workspace = workspace
+        self._options = (*_SIGNED_ONLY, *_own_directories(workspace))
+        if sources:
+            file = workspace / "sources.list"
+            file.write_text(sources + "\n")
+            self._options += (
+                "-o", f"Dir::Etc::SourceList={file}",
+                "-o", "Dir::Etc::SourceParts=/dev/null",
+            )  # fmt: skip
+
+    def update(self) -> None:
+        """Fetch the index and verify its signature.
+
+        Raises: HostError when no mirror answers or a signature is wrong.
+        """
+        self._run("apt-get", "-q", "update")
+
+    def depends(self, name: str) -> list[str]:
+        """Return the packages that a package depends on, as the index says."""
+        listed = self._run("apt-cache", "depends", "--no-recommends", name)
+        lines = (line.strip().partition("Depends: ") for line in listed.splitlines())
+        return [package.strip("<>") for _, found, package in lines if found]
+
+    def download(self, name: str) -> Path:
+        """Download a package into the workspace; return its file."""
+        self._run("apt-get", "-q", "download", name)
+        return next(self.workspace.glob(f"{name}_*.deb"))
+
+    def unpack(self, package: Path, into: Path) -> None:
+        """Unpack a package's files; none of its scripts run."""
+        self._run("dpkg-deb", "-x", str(package), str(into), options=())
+
+    def _run(
+        self, program: str, *words: str, options: Sequence[str] | None = None
+    ) -> str:
+        chosen = self._options if options is None else options
+        try:
+            done = subprocess.run(
+                [program, *chosen, *words],
+                cwd=self.workspace,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as failed:
+            raise _failed(program, words, failed) from failed
+        return done.stdout
+
+
+def _own_directories(workspace: Path) -> tuple[str, ...]:
+    lists, cache = workspace / "lists", workspace / "cache"
+    for directory in (lists / "partial", cache / "archives" / "partial"):
+        directory.mkdir(parents=True)
+    return (
+        "-o", f"Dir::State::lists={lists}",
+        "-o", f"Dir::Cache={cache}",
+        # As root apt would drop to a user that can't write into our workspace.
+        "-o", "APT::Sandbox::User=",
+    )  # fmt: skip
+
+
+def _failed(program: str, words: Sequence[str], failed: Exception) -> HostError:
+    output = getattr(failed, "stderr", None) or ""
+    errors = [line[3:] for line in output.splitlines() if line.startswith("E: ")]
+    return HostError(
+        f"{program} {words[0]}: it failed",
+        "try again with a way to the package mirror, or name one in LABKIT_VM_APT",
+        "apt-get(8)",
+        meaning=errors[0] if errors else str(failed),
+    )
