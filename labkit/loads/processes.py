@@ -79,9 +79,10 @@ def _pids_directory() -> Path | None:
     paths = {name: path for _, names, path in rows for name in names.split(",")}
     for line in _lines("/proc/self/mountinfo"):
         words, (fstype, _, options) = line.split(), line.split(" - ")[1].split(" ", 2)
-        v1 = fstype == "cgroup" and "pids" in options.split(",")
-        path = paths.get("pids" if v1 else "")
-        if path is not None and (v1 or (fstype == "cgroup2" and "pids" not in paths)):
+        own_tree = fstype == "cgroup" and "pids" in options.split(",")
+        one_tree = fstype == "cgroup2" and "pids" not in paths
+        path = paths.get("pids" if own_tree else "")
+        if path is not None and (own_tree or one_tree):
             directory = Path(words[4]) / os.path.relpath(path, words[3])
             return directory if (directory / "pids.max").exists() else None
     return None

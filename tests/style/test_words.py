@@ -49,6 +49,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         {
             "labkit/host/",
             "labkit/linux/",
+            "labkit/loads/",  # a program of its own, which a plan starts
             "labkit/plan/",
             "labkit/rootfs",
             "labkit/vm/",
