@@ -13,7 +13,7 @@ from labkit.linux.table import TABLE as CALLS
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.call}-{row.errno}")
 def test_a_row_is_about_a_call_and_an_errno_that_exist(row: Hint) -> None:
     assert row.call in CALLS or row.call == "*"
-    assert row.errno in errno.errorcode.values()
+    assert hasattr(errno, row.errno)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.call}-{row.errno}")
