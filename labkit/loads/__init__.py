@@ -25,7 +25,7 @@ NAMES = ("memory", "cpu", "processes", "disk")
 
 
 class Load(Exec):
-    """Become one of these programs; described without the path of this machine's Python."""
+    """Become one of these programs; its description has no path of this machine."""
 
     __slots__ = ()
 
