@@ -1,0 +1,1 @@
+"""How long a container's start takes, beside other people's programs: `make bench`."""
