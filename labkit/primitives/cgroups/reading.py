@@ -23,7 +23,8 @@ class CgroupReading:
     """A group at one moment. Where the machine lacks a controller, its numbers are 0.
 
     time_s is monotonic [seconds]; sizes are bytes, times microseconds. A limit is None
-    where there is none. The peak is what it uses now before Linux 5.19 (v2).
+    where there is none. The peak is what it uses now before Linux 5.19 (v2). In v1, I/O
+    counts from the disk's first limit on, and without what went through the page cache.
     """
 
     time_s: float
