@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,19 +40,18 @@ def nbval(
     notebook: Path, environment: Mapping[str, str], cell_s: float = CELL_S
 ) -> Outcome:
     """Run a notebook under nbval; compare all outputs."""
-    with tempfile.TemporaryDirectory(prefix="labkit-nbval-") as folder:
-        report = Path(folder, "report.xml")
-        done = subprocess.run(
-            [
-                sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env",
-                f"--nbval-cell-timeout={cell_s:g}", f"--junitxml={report}",
-                f"--nbval-sanitize-with={PROJECT}/tests/notebooks/sanitize.cfg",
-                "-p", "no:cacheprovider", "--color=no", "-q", str(notebook),
-            ],
-            cwd=PROJECT, env={**os.environ, **environment}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-        cases = list(ElementTree.parse(report).iter("testcase"))
+    report = Path(os.environ["LABKIT_WORK"], f"nbval-{uuid.uuid4().hex}.xml")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env",
+            f"--nbval-cell-timeout={cell_s:g}", f"--junitxml={report}",
+            f"--nbval-sanitize-with={PROJECT}/tests/notebooks/sanitize.cfg",
+            "-p", "no:cacheprovider", "--color=no", "-q", str(notebook),
+        ],
+        cwd=PROJECT, env={**os.environ, **environment}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    cases = list(ElementTree.parse(report).iter("testcase"))
     # A case with a child has failed, or was skipped: as an expected failure is.
     passed = [case for case in cases if not list(case)]
     slow = [c.get("name", "") for c in passed if float(c.get("time", 0)) >= cell_s]
@@ -65,10 +64,11 @@ def code_cells(notebook: Path) -> int:
     return sum(cell["cell_type"] == "code" for cell in cells)
 
 
-def lab_of_its_own(name: str) -> dict[str, str]:
-    """Return where a notebook keeps its state and its work: nobody else does there."""
-    state, work = (Path(os.environ[v]) for v in ("LABKIT_STATE", "LABKIT_WORK"))
-    return {
-        "LABKIT_STATE": str(state / "notebooks" / name),
-        "LABKIT_WORK": str(work / name),
-    }
+def lab_of_its_own(notebook: Path) -> dict[str, str]:
+    """Return where a notebook keeps its state and its work: nobody else does there.
+
+    The names are short, because calls with a long path are cut in a trace.
+    """
+    name = f"{notebook.parent.name[0]}{notebook.name[:2]}"
+    places = {v: Path(os.environ[v]) / name for v in ("LABKIT_STATE", "LABKIT_WORK")}
+    return {variable: str(path) for variable, path in places.items()}

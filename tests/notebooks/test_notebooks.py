@@ -30,8 +30,8 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("notebook", SAVED, ids=named)
 def test_a_notebook_says_what_is_saved_in_it(notebook: Path) -> None:
-    environment = lab_of_its_own(named(notebook).replace("/", "-"))
-    outcome = nbval(notebook, {**environment, checking.STRICT: STRICTNESS})
+    places = lab_of_its_own(notebook)
+    outcome = nbval(notebook, {**places, checking.STRICT: STRICTNESS})
     assert outcome.fine, outcome.said
 
 

@@ -41,7 +41,8 @@ def test_a_function_is_kept_with_its_imports(work: Path) -> None:
 
 def test_a_helper_and_a_number_of_the_notebook_go_with_it(work: Path) -> None:
     space = cell(
-        "def twice(x):\n    return x * FACTOR\n\n\ndef outer(linux):\n    return twice(4)\n",
+        "def twice(x):\n    return x * FACTOR\n\n"
+        "def outer(linux):\n    return twice(4)\n",
         "FACTOR = 2\n",
     )
     keep(space["outer"])
