@@ -36,7 +36,7 @@ from labkit.plan import handle
 from labkit.plan.family import Family
 from labkit.plan.handle import Record
 from labkit.primitives.cgroups.cgroup import Cgroup
-from labkit.primitives.overlay import remove_tree
+from labkit.primitives.overlay import HALF, remove_tree
 from labkit.text import Text
 
 PREFIX = "labkit"
@@ -44,7 +44,6 @@ NOTHING = Text("left on this host: nothing")
 
 # A directory for each handle of a name.
 _FOLDERS = ("overlays", "boxes", "markers", "checks")
-_HALF = ".labkit-half"  # a box that is being copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +237,7 @@ def _directories(host: Host) -> Iterator[_Item]:
     paths = [path for folder in _FOLDERS for path in sorted((home / folder).glob("*"))]
     recorded = {record.undo.get("directory") for record in handle.records()}
     for path in paths:
-        if str(path).removesuffix(_HALF) not in recorded:
+        if str(path).removesuffix(HALF) not in recorded:
             remove = partial(remove_tree, HostPath(str(path)))
             name = os.path.relpath(path, home)
             yield _Item(Leftover("directory", name, "without a record"), remove)
@@ -247,7 +246,7 @@ def _directories(host: Host) -> Iterator[_Item]:
 def _remove_recorded(record: Record) -> None:
     if directory := record.undo.get("directory"):
         remove_tree(HostPath(directory))
-        remove_tree(HostPath(f"{directory}{_HALF}"))
+        remove_tree(HostPath(f"{directory}{HALF}"))
     record.forget()
 
 

@@ -45,6 +45,9 @@ from labkit.primitives.lower_layers import LowerLayers
 from labkit.primitives.overlay_mount import MountOverlay
 from labkit.text import Text
 
+HALF = ".labkit-half"
+"""After its name: a directory of the lab's that is being copied, or removed."""
+
 _FOLDER = "overlays"
 
 
@@ -181,11 +184,23 @@ def remove_tree(directory: HostPath) -> None:
     if not os.path.isdir(path):
         return
     try:
+        path = _set_aside(path)
         _open_up(path)
         shutil.rmtree(path)
     except OSError as refused:
         call = f'unlink("{refused.filename}")'
         raise syscall_error(call, refused.errno or 0) from None
+
+
+def _set_aside(path: str) -> str:
+    # Renamed first: whoever looks sees all of it or nothing, never half of a tree. A
+    # kill leaves the other name, which sweep knows.
+    if path.endswith(HALF):
+        return path
+    if os.path.isdir(path + HALF):
+        remove_tree(HostPath(path + HALF))
+    os.rename(path, path + HALF)
+    return path + HALF
 
 
 def _open_up(directory: str) -> None:
