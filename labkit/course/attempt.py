@@ -11,16 +11,13 @@ What went wrong in the function itself ends the check with a message.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psutil
-
+from labkit.course.deadline import deadline
 from labkit.course.verdict import Failed, NotAttempted, Saw, Stage
 from labkit.course.witness import Asked, Notes, Rehearsed, Witnessed, notes_in
 from labkit.errors import ChildLost, error_from_json
@@ -32,9 +29,7 @@ YOUR_TURN = "your turn"
 REHEARSAL_S = 5.0
 ATTEMPT_S = 20.0
 _A_PARENTS_ANSWER = 2  # from fork, on the recorder: some pid
-_STOPPING_S = 5.0
 _GRACE_S = 0.3
-_STILL = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +146,7 @@ def _notes_of(step: FunctionStep, seconds: float) -> Notes:
 
 
 def _apply(child: Child, seconds: float) -> Notes:
-    with _deadline(child.pid, seconds) as late:
+    with deadline(child.pid, seconds) as late:
         try:
             child.next()
         except ChildLost:
@@ -176,61 +171,6 @@ def _settled_notes(child: Child) -> Notes:
             break
         time.sleep(0.01)
     return notes
-
-
-@contextmanager
-def _deadline(inside: HostPid, seconds: float) -> Iterator[threading.Event]:
-    outside = psutil.Process(inside).parent()
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        _kill_descendants(outside)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-        timer.join()
-
-
-def _kill_descendants(outside: psutil.Process) -> None:
-    # Stopped before killed, in rounds: what still runs may fork, what is stopped can't.
-    deadline = time.monotonic() + _STOPPING_S
-    while time.monotonic() < deadline:
-        running = [one for one in _family(outside) if _status(one) not in _STILL]
-        if not running:
-            break
-        for one in running:
-            _signal(one, signal.SIGSTOP)
-        time.sleep(0.01)
-    # The inside comes last: its end is what the notebook waits for.
-    for one in reversed(_family(outside)):
-        _signal(one, signal.SIGKILL)
-
-
-def _family(outside: psutil.Process) -> list[psutil.Process]:
-    try:
-        return list(outside.children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []  # the child was stopped meanwhile
-
-
-def _status(process: psutil.Process) -> str:
-    try:
-        return str(process.status())
-    except psutil.NoSuchProcess:
-        return str(psutil.STATUS_ZOMBIE)  # it has ended, and was reaped
-
-
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return  # it has ended meanwhile
 
 
 def must_be_attempted(function: Any) -> None:
