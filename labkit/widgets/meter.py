@@ -22,7 +22,7 @@ import traitlets
 from labkit.errors import LabError
 from labkit.primitives.cgroups.cgroup import Cgroup
 from labkit.widgets.browser import script, style
-from labkit.widgets.figure import WIDTH_IN, Figure, figure
+from labkit.widgets.figure import WIDTH_PX, Figure, figure
 from labkit.widgets.knobs import KNOBS, Knob
 from labkit.widgets.view import View
 from labkit.widgets.window import Window
@@ -37,7 +37,8 @@ class Meter(View):
 
     _esm = script("live.js", "draw.js", "chart.js", "meter.js")
     _css = style("meter")
-    metadata = {"image/png": {"width": round(WIDTH_IN * 96)}}
+    compared = False  # a PNG is not
+    metadata = {"image/png": {"width": WIDTH_PX}}
     title = traitlets.Unicode().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
     knobs: Any = traitlets.List().tag(sync=True)

@@ -131,7 +131,7 @@ class NamespacesView(PageView):
             cells = tag("td", tag("div", "one, shared by both", inode), colspan=2)
         else:
             other = _number(self._after.get(kind), numbers)
-            own = tag("td", tag("div", "another, its own", other), class_="own")
+            own = tag("td", tag("div", "its own", other), class_="own")
             cells = join([tag("td", tag("div", "one", inode)), own])
         state = self._word(kind)
         return tag(

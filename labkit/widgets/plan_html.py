@@ -157,7 +157,9 @@ def _bar(row: Row, slowest_us: float) -> Html | None:
 
 def _call(call: Call, numbers: bool) -> Html:
     refused = chip(call.error, "limit") if call.error else None
-    took = tag("span", duration(call.duration_us), class_="num") if numbers else None
+    # A call that did not return, as execve, has no duration.
+    timed = numbers and call.duration_us > 0
+    took = tag("span", duration(call.duration_us), class_="num") if timed else None
     # A long line may break after a flag or an argument, not inside a name.
     text = markup(call.text if numbers else steady(call.text))
     parts = Html(text.replace("|", "|<wbr>").replace(", ", ", <wbr>"))

@@ -142,7 +142,7 @@ class PlanView(PageView):
 
     def _buttons(self) -> Html:
         alive = not self._ended
-        # Not while a step runs: a button that is switched off loses the keyboard's focus.
+        # Also while a step runs: a button that is switched off loses the focus.
         can_go = alive and self._rows()[-1].state in (WAITING, RUNNING)
         return tag(
             "div",

@@ -33,6 +33,7 @@ class View(anywidget.AnyWidget):
     """A picture in a cell's output that follows something."""
 
     metadata: ClassVar[dict[str, Any]] = {}  # of the picture that stays
+    compared: ClassVar[bool] = True  # nbval compares that picture
 
     def __init__(self, hz: float = 0.0) -> None:
         super().__init__()
@@ -83,8 +84,12 @@ class View(anywidget.AnyWidget):
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Put the last picture in the live view's place, and end the view."""
-        if self._settled or self._shown_as is None or not self._seen:
+        """Put the last picture in the live view's place, and end the view.
+
+        Where no browser was, what nbval compares stays as it was in the beginning.
+        """
+        unseen = self.compared and not self._seen
+        if self._settled or self._shown_as is None or unseen:
             return
         self._settled = True
         self._shown_as.update(
