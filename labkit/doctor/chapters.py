@@ -54,6 +54,12 @@ def _has_all_kinds(host: Host) -> str:
     return f"this Linux has no {', '.join(missing)} namespace" if missing else ""
 
 
+def _ordinary_users_may(host: Host) -> str:
+    own = host.user_namespaces
+    only_root = own.unprivileged_clone is False or own.apparmor_restricts
+    return "only root may make user namespaces here" if only_root else ""
+
+
 def _any_overlay(host: Host) -> str:
     if host.trials.works(Trial.OVERLAY):
         return ""
@@ -89,6 +95,8 @@ CHANGE_ROOT = Need("chroot", _may_change_root, remedies.namespaces)
 NAMESPACES = Need("namespaces", partial(_trial, Trial.NAMESPACES), remedies.namespaces)
 USER_NAMESPACE = Need("user namespaces", partial(_trial, Trial.USER_NAMESPACE),
                       remedies.namespaces)
+FOR_EVERYBODY = Need("user namespaces for everybody", _ordinary_users_may,
+                     remedies.namespaces_for_everybody)
 ALL_KINDS = Need("all eight kinds", _has_all_kinds,
                  lambda host: "boot Linux 5.6 or newer")
 MOUNTS = Need("mounts", partial(_trial, Trial.MOUNTS), remedies.namespaces)
@@ -111,7 +119,8 @@ CHAPTERS = (
     Chapter("01", "A process", (STATE,)),
     Chapter("02", "chroot", (STATE, BUSYBOX, CHANGE_ROOT)),
     Chapter("03", "cgroups", (STATE, MEMORY, PIDS), (CPU, IO, FREEZE)),
-    Chapter("04", "Namespaces", (STATE, NAMESPACES), (USER_NAMESPACE, ALL_KINDS, PROC)),
+    Chapter("04", "Namespaces", (STATE, BUSYBOX, NAMESPACES),
+            (USER_NAMESPACE, FOR_EVERYBODY, ALL_KINDS, PROC)),
     Chapter("05", "pivot_root and mounts",
             (STATE, BUSYBOX, NAMESPACES, MOUNTS, PIVOT_ROOT), (PROC,)),
     Chapter("06", "OverlayFS", (STATE, NAMESPACES, OVERLAY, UPPER)),

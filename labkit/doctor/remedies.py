@@ -20,6 +20,8 @@ DELEGATE_ALL = (
 )
 PRIVILEGED = "start the container with --privileged"
 ELSEWHERE = "Binder permits no containers: run the lab on a Linux of your own"
+_CLONE = "sudo sysctl kernel.unprivileged_userns_clone=1"
+_APPARMOR = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04)"
 
 
 def own_cgroup(host: Host) -> str:
@@ -69,10 +71,10 @@ def namespaces(host: Host) -> str:
         (host.place.binder, ELSEWHERE),
         (bool(host.place.container), PRIVILEGED),
         (own.limit == 0, "sudo sysctl user.max_user_namespaces=15000"),
-        (own.unprivileged_clone is False, _sysctl("unprivileged_userns_clone=1")),
+        (own.unprivileged_clone is False, _CLONE),
         (
             bool(own.apparmor_restricts) and not host.privilege.over_the_machine,
-            _sysctl("apparmor_restrict_unprivileged_userns=0") + " (Ubuntu 24.04)",
+            _APPARMOR,
         ),
         (
             host.privilege.over_the_machine,
@@ -80,6 +82,11 @@ def namespaces(host: Host) -> str:
         ),
     )
     return _first(rows, AS_ROOT)
+
+
+def namespaces_for_everybody(host: Host) -> str:
+    """Say how to let an ordinary user make user namespaces: root may anyway."""
+    return _CLONE if host.user_namespaces.unprivileged_clone is False else _APPARMOR
 
 
 def busybox(host: Host) -> str:
@@ -104,10 +111,6 @@ def proc(host: Host) -> str:
     inside = f"{PRIVILEGED}, or with --security-opt systempaths=unconfined"
     rows = ((host.place.binder, ELSEWHERE), (bool(host.place.container), inside))
     return _first(rows, namespaces(host))
-
-
-def _sysctl(assignment: str) -> str:
-    return f"sudo sysctl kernel.{assignment}"
 
 
 def _first(rows: tuple[tuple[bool, str], ...], otherwise: str) -> str:

@@ -167,6 +167,14 @@ def test_the_switch_that_forbids_namespaces_is_named(
     assert set(remedies(report, "04")) == {remedy}
 
 
+def test_where_only_root_may_a_part_of_chapter_04_is_not_real() -> None:
+    ubuntu = UserNamespaces(9, apparmor_restricts=True)
+    report = examine(replace(ROOT, user_namespaces=ubuntu))
+    assert report.chapter("04").word is Word.PARTLY
+    assert "apparmor_restrict_unprivileged_userns=0" in remedies(report, "04")[0]
+    assert report.chapter("05").word is Word.REAL
+
+
 def test_what_was_not_tried_has_the_reason_of_what_was() -> None:
     report = examine(replace(USER, trials=FORBIDDEN))
     observed = {finding.observed for finding in report.chapter("05").findings}

@@ -186,7 +186,7 @@ BECOME_ROOT = Task(
     ),
     functions=("become_root",),
     check=check_become_root,
-    needs=("user namespaces",),
+    needs=("user namespaces", "user namespaces for everybody"),
     mistakes=(
         Mistake(
             "writes gid_map before setgroups is denied",
