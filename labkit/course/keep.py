@@ -17,7 +17,7 @@ from typing import Any
 from labkit.course import my_file, tasks, work
 from labkit.course.my_file import FILE, Piece
 from labkit.course.names import Origins, origins
-from labkit.course.solutions import piece_from_solution
+from labkit.course.solutions import piece_from_solution, without_markers
 from labkit.errors import DocumentError, StateError
 from labkit.text import Text
 
@@ -126,7 +126,8 @@ def _source_of(thing: Any, name: str) -> tuple[str, dict[str, Any]]:
         namespace = function.__globals__
         text = "".join(linecache.getlines(code.co_filename, namespace))
         if text and name in my_file.definitions(text):
-            return my_file.source_of(text, name), namespace
+            # An author's cell may have the marks of a solution in it.
+            return without_markers(my_file.source_of(text, name)), namespace
     raise DocumentError(
         f"keep({name}): its source isn't known",
         "define it with def or class at the left edge of a cell, and run the cell",

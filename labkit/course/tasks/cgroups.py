@@ -42,15 +42,18 @@ def check_limit_and_join(functions: tuple[LimitMemory, JoinCgroup], case: Case) 
             "nothing was written: all that a cgroup is told is told by a write",
         )
     with _group(case, "limit") as group:
-        _must_limit(limit_memory, group, wanted)
-        _must_join(join_cgroup, group, case)
+        runs = [
+            _limited_by(limit_memory, group, wanted),
+            _joined_by(join_cgroup, group, case),
+        ]
         greedy = Plan(step(join_cgroup, group.path("memory")), _eater(wanted * 2))
         with greedy.fork() as child:
             child.run()
             ended = child.wait(timeout_s=20)
         if ended.signal != "SIGKILL" or not group.snapshot().oom_kills:
             raise Failed(f"a program that took twice as much: {ended}", Stage.LINUX)
-    return Saw("a program that joined and took more than the limit was killed")
+    calls = tuple(call for run in runs for call in run.calls)
+    return Saw("a program that joined and took more than the limit was killed", calls)
 
 
 def check_died_of_memory(died_of_memory: DiedOfMemory, case: Case) -> Saw:
@@ -87,7 +90,7 @@ def _judged_by(died_of_memory: DiedOfMemory, fate: str, case: Case) -> Run:
             return run
 
 
-def _must_limit(limit_memory: LimitMemory, group: Cgroup, wanted: int) -> None:
+def _limited_by(limit_memory: LimitMemory, group: Cgroup, wanted: int) -> Run:
     with attempt(limit_memory, group.path("memory"), wanted) as run:
         limit = group.read("memory")
         run.must(
@@ -99,9 +102,10 @@ def _must_limit(limit_memory: LimitMemory, group: Cgroup, wanted: int) -> None:
             f"the limit is {limit} bytes, and {wanted} were asked for. In which unit "
             "does the file count?",
         )
+        return run
 
 
-def _must_join(join_cgroup: JoinCgroup, group: Cgroup, case: Case) -> None:
+def _joined_by(join_cgroup: JoinCgroup, group: Cgroup, case: Case) -> Run:
     # In a PID namespace a wrong number can't mean anybody else on this machine: what is
     # in the group when it is removed gets killed.
     alone = Plan(Unshare(CLONE.NEWPID), Fork())
@@ -115,6 +119,7 @@ def _must_join(join_cgroup: JoinCgroup, group: Cgroup, case: Case) -> None:
         run.must(
             joined, "your process is not in the group: which file lists its members?"
         )
+        return run
 
 
 def _end(group: Cgroup, fate: str, case: Case) -> int:

@@ -79,6 +79,13 @@ def test_a_step_of_the_learners_is_kept_as_a_class() -> None:
     assert my_container().Greet("you").describe() == "greet you"
 
 
+def test_an_authors_marks_are_not_kept(work: Path) -> None:
+    cut = "    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
+    keep(cell(f"def f():\n{cut}")["f"])
+    assert "SOLUTION" not in (work / "my_container.py").read_text()
+    assert my_container().f() == 1
+
+
 def test_a_kept_function_can_be_kept_again_from_the_file() -> None:
     keep(cell("def f():\n    return 1\n")["f"])
     keep(my_container().f)
