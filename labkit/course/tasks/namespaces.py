@@ -81,7 +81,7 @@ NEW_WORLD = Task(
     sentence="Give your runtime a world: six new namespaces, and a host name in it.",
     points=2,
     level=Level.EASY,
-    size="about five lines",
+    size="about three lines",
     question=Question(
         "You call sethostname first, and unshare after it. Who is renamed?",
         ("the container", "the whole machine", "nobody: it is an error"),
