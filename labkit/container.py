@@ -102,6 +102,7 @@ def container(
     *,
     root: Image | Sequence[Image] = (),
     hostname: str = "",
+    host: Host | None = None,
     **limits: Unpack[Wanted],
 ) -> Container:
     """Make a container's layers and cgroup, and the plan that starts it.
@@ -110,13 +111,13 @@ def container(
 
     Args: name; argv [its program; by default it waits]; root [host path of a file tree,
         or several, top first; by default the lab's own small Linux]; hostname [by
-        default the name]; limits [memory="64M", cpu=0.5, pids=32 and the others that
-        Cgroup.limit takes].
+        default the name]; host [the probe's; None probes]; limits [memory="64M",
+        cpu=0.5, pids=32 and the others that Cgroup.limit takes].
     Raises: ENOENT for a root that isn't there; DocumentError for a limit that can't be
         understood; StateError when another notebook has a container of this name.
         Without a cgroup of its own it has no limits, and its plan says so.
     """
-    host = probe()
+    host = host or probe()
     trees = (root,) if isinstance(root, str | os.PathLike) else tuple(root)
     # Before the layers, because a container of this name would go on writing to them.
     cgroup = _cgroup(name, host)
