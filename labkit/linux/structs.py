@@ -61,6 +61,7 @@ class CloneArgs:
         return f"{{flags={flags}, exit_signal={self.exit_signal}}}"
 
     def as_struct(self) -> clone_args:
+        """Return what goes to clone3(2)."""
         flags = self.flags | (
             CLONE.INTO_CGROUP if self.cgroup_fd is not None else CLONE(0)
         )
@@ -84,6 +85,7 @@ class MountAttributes:
         )
 
     def as_struct(self) -> mount_attr:
+        """Return what goes to mount_setattr(2)."""
         return mount_attr(self.attr_set, self.attr_clr, self.propagation, 0)
 
 
@@ -100,6 +102,7 @@ class CapabilitySets:
         return f"{{{', '.join(f'{n}={len(getattr(self, n))} caps' for n in names)}}}"
 
     def as_struct(self) -> ctypes.Array[cap_data]:
+        """Return what goes to capset(2): two halves of 32 bits."""
         sets = [
             sum(1 << cap for cap in group)
             for group in (self.effective, self.permitted, self.inheritable)

@@ -277,10 +277,11 @@ class Child:
         done = len(self.events)
         at = self.steps[done].describe() if done < len(self.steps) else "its last step"
         last = self.output.strip().splitlines()[-1:] or ["it said nothing"]
+        how = f"{self.exit}; " if self.exit is not None else ""
         return ChildLost(
             f"the child died in or after: {at}",
             "look at its cgroup's limits; child.output has what it said",
-            meaning=f"last line of its output: {last[0]}",
+            meaning=f"{how}the last line of its output: {last[0]}",
         )
 
 

@@ -79,14 +79,11 @@ def end_children(timeout_s: float = 2.0) -> bool:
     For a process that inherits orphans (PR.SET_CHILD_SUBREAPER): those come up in a
     later round.
     """
-    me, deadline, pause_s = os.getpid(), time.monotonic() + timeout_s, _SHORT_S
-    children = Path(f"/proc/{me}/task/{me}/children")
+    deadline, pause_s = time.monotonic() + timeout_s, _SHORT_S
     try:
         while time.monotonic() < deadline:
-            for pid in map(HostPid, map(int, children.read_text().split())):
-                kill(pid)
-                if pause_s == _POLL_S:  # not the usual case: it still is there
-                    thaw(pid)
+            # The second time, and later, one of them may be frozen.
+            _kill_children(thawing=pause_s > _SHORT_S)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(pause_s)
@@ -94,6 +91,15 @@ def end_children(timeout_s: float = 2.0) -> bool:
     except ChildProcessError:
         return True  # ECHILD: nobody is left
     return False
+
+
+def _kill_children(*, thawing: bool) -> None:
+    me = os.getpid()
+    listing = Path(f"/proc/{me}/task/{me}/children").read_text()
+    for pid in map(HostPid, map(int, listing.split())):
+        kill(pid)
+        if thawing:
+            thaw(pid)
 
 
 def kill(pid: HostPid) -> None:

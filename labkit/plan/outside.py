@@ -122,7 +122,7 @@ class Outside:
         elif self.inside_channel is not None:
             self._pass_on(message, descriptors, self.inside_channel)
         elif message["word"] != "kill":
-            self._answer(message, lost=True)
+            self._answer_lost(message)
         for fd in descriptors:
             os.close(fd)
         return True
@@ -186,7 +186,12 @@ class Outside:
         if step is not None and (step.replaces or not self._died()):
             self._answer(asked, replaced=True, calls=self.announced)
         else:
-            self._answer(asked, lost=True)
+            self._answer_lost(asked)
+
+    def _answer_lost(self, message: Message) -> None:
+        if not self.ended and self._died():
+            self._reap()  # how it ended is told first: the notebook's error says it
+        self._answer(message, lost=True)
 
     def _died(self) -> bool:
         # Leaving with a code means that it ran a program; a signal, that it was killed.

@@ -62,6 +62,7 @@ class Unshare(Step):
         return None
 
     def covers(self, example: Step) -> bool:
+        """Say whether it makes at least the namespaces of an example."""
         return (
             isinstance(example, Unshare) and example.flags & self.flags == example.flags
         )

@@ -383,9 +383,15 @@ def test_a_child_that_nobody_refers_to_ends(child: Child) -> None:
 
 def test_a_child_that_was_killed_is_told_as_lost(child: Child) -> None:
     os.kill(child.pid, 9)
-    with pytest.raises(ChildLost, match="the child died in or after: go to /"):
+    with pytest.raises(ChildLost, match="the child died in or after: go to /") as lost:
         child.next()
-    assert child.exit is None or str(child.exit) == "killed by SIGKILL"
+    assert lost.value.meaning.startswith("killed by SIGKILL; ")
+
+
+def test_a_child_killed_during_a_command_is_told_as_lost(child: Child) -> None:
+    with pytest.raises(ChildLost) as lost:
+        child.exec(["sh", "-c", "kill -9 $PPID; sleep 60"])
+    assert lost.value.meaning.startswith("killed by SIGKILL; ")
 
 
 def test_a_step_that_kills_its_process_is_told_as_lost_though_a_copy_lives() -> None:
