@@ -19,6 +19,9 @@ from labkit.course.solutions import project
 from labkit.errors import LabError
 
 
+__all__ = ["exercises", "main", "make_exercises", "run", "skeleton_of", "stale"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     asked = _parser().parse_args(arguments)

@@ -148,8 +148,13 @@ def pid_outside(linux, first, number):
             "looks at the whole machine",
             """
 def pid_outside(linux, first, number):
-    found = [proc.process(pid) for pid in os.listdir("/proc") if pid.isdigit()]
-    return max(one.pid for one in found if one.pids[1:] == (number,))
+    found = [first]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found += [int(pid)] * (proc.process(pid).pids[1:] == (number,))
+        except LabError:  # it has ended meanwhile
+            continue
+    return max(found)
 """,
             "a process of the neighbour",
         ),
