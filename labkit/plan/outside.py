@@ -36,6 +36,10 @@ SOME_ARE_LEFT = 3
 """The outside's exit code when a process of its family couldn't be ended."""
 
 _FROM_INSIDE = ("number", "event", "error", "status")
+# How often, and beyond which size, what a program has printed is cut back to its start:
+# one that prints without end must not fill the disk.
+_LOOK_AT_OUTPUT_S = 0.5
+_MOST_OUTPUT, _KEPT_OUTPUT = 64 << 20, 16 << 20
 # A dying process closes its files shortly before its parent hears of its end.
 _DEATH_NOTICE_S = 0.05
 
@@ -100,7 +104,10 @@ class Outside:
     def _one_round(self) -> bool:
         watched: list[Channel | int] = [self.channel, self.wakeup]
         watched += [self.inside_channel] if self.inside_channel else []
-        ready = select.select(watched, [], [])[0]
+        parked = self.inside_channel is not None and self.waiting_for is None
+        timeout_s = None if parked or self.ended else _LOOK_AT_OUTPUT_S
+        ready = select.select(watched, [], [], timeout_s)[0]
+        _cut_output()
         # Before a death is noted, because a message sent before it may name a new
         # inside, and because select may have looked there a moment too early.
         while self.inside_channel is not None and self.inside_channel.ready(0):
@@ -237,6 +244,13 @@ def _leave_the_notebook(channel: Channel, output_fd: int) -> None:
     )
     _name_this_process("labkit:outside")
     Linux(forked=True).prctl(PR.SET_CHILD_SUBREAPER, 1)
+
+
+def _cut_output() -> None:
+    # The file is written in append mode, so what comes next goes to its new end.
+    if os.fstat(1).st_size > _MOST_OUTPUT:
+        os.ftruncate(1, _KEPT_OUTPUT)
+        os.write(1, b"\n... (cut by labkit: this program prints too much)\n")
 
 
 def _name_this_process(name: str) -> None:

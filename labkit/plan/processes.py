@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import tempfile
@@ -53,6 +54,8 @@ class Processes:
             # Python, takes no lock of another thread, and leaves with _exit.
             warnings.simplefilter("ignore", DeprecationWarning)
             output = tempfile.TemporaryFile(prefix="labkit-output-")  # noqa: SIM115
+            # What the outside cuts off must not come back as a hole.
+            fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
             ours, theirs = Channel.pair()
             pid = os.fork()
             if pid == 0:

@@ -317,6 +317,14 @@ def test_a_program_that_hangs_is_ended_when_its_time_is_over() -> None:
     assert children_of(os.getpid()) == before
 
 
+def test_a_program_that_prints_without_end_does_not_fill_the_disk() -> None:
+    with Plan(Exec(["head", "-c", "200000000", "/dev/zero"])).fork() as child:
+        child.run()
+        assert child.wait(30).ok
+        said, told = len(child.output), "prints too much" in child.output
+        assert (said < 100_000_000, told) == (True, True)
+
+
 def test_a_fork_moves_the_inside_to_the_new_process() -> None:
     with Plan(Fork(), Fork()).fork() as child:
         pids = [child.pid, (child.next(), child.pid)[1], (child.next(), child.pid)[1]]
