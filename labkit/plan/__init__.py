@@ -2,11 +2,13 @@
 
 step       one change, as a value; the rules of order
 plan       an ordered tuple of steps
-child      a plan being applied: outside.py and inside.py are its two processes
+child      a plan being applied: outside.py and inside.py are its two processes,
+           processes.py holds them, family.py ends them
 events     what a child tells
 handle     what stays, and how it is found and removed
 program    how a process becomes a program
-channel, pipes   how notebook, outside and inside talk
+conversation, channel, pipes   how notebook, outside and inside talk
+interrupts what Ctrl-C may not come between
 """
 
 from labkit.plan.child import Child

@@ -8,4 +8,5 @@ idmap        who it is, inside and outside      chapter 04
 mounts       bind, propagation, proc, masks     chapter 05
 devices      the minimal /dev                   chapter 05
 overlay      layers, copy-up, whiteouts         chapter 06
+             overlay_mount is its step, layers reads the directories
 """
