@@ -18,7 +18,6 @@ from labkit.course.skeleton import skeleton_of
 from labkit.course.solutions import project
 from labkit.errors import LabError
 
-
 __all__ = ["exercises", "main", "make_exercises", "run", "skeleton_of", "stale"]
 
 

@@ -74,16 +74,14 @@ def test_the_solution_passes_whatever_the_seed(
     task: Task, seed: str, host: Host
 ) -> None:
     must_be_possible(task, host)
-    answers = answers_in(solution_of(task).read_text(), task)
-    found = checking.judge(task, answers, host, Seed(seed))
+    found = verdict_on_solution(task, seed, host)
     assert found.word is Word.PASSED, found.text()
 
 
 @every_task
 def test_passing_says_the_same_whatever_the_seed(task: Task, host: Host) -> None:
     must_be_possible(task, host)
-    answers = answers_in(solution_of(task).read_text(), task)
-    said = {repr(checking.judge(task, answers, host, Seed(seed))) for seed in SEEDS}
+    said = {repr(verdict_on_solution(task, seed, host)) for seed in SEEDS}
     assert len(said) == 1
 
 
@@ -108,6 +106,13 @@ def verdict_on(task: Task, mistake: Mistake, host: Host) -> Verdict:
     exec(mistake.source, space)
     answers = [space[name] for name in task.functions]
     return checking.judge(task, answers, host, Seed(mistake.name))
+
+
+@cache
+def verdict_on_solution(task: Task, seed: str, host: Host) -> Verdict:
+    """Judge a solution once with a seed."""
+    answers = answers_in(solution_of(task).read_text(), task)
+    return checking.judge(task, answers, host, Seed(seed))
 
 
 def answers_in(notebook: str, task: Task) -> list[Any]:
