@@ -29,10 +29,19 @@ env:  ## prepare .venv and the few packages that the lab needs
 IS_ROOT := $(filter 0,$(shell id -u))
 SCREEN := $(if $(IS_ROOT),,$(DISPLAY)$(WAYLAND_DISPLAY))
 
+# TIER=root, user or vm says where notebooks run; without it the doctor chooses. In the
+# tier vm the kernel that notebooks ask for, python3, is the one of the lab VM.
+lab: WANTED := $(filter vm,$(TIER))
 lab: env .venv/.trusted  ## start JupyterLab at the first chapter; Ctrl+C twice stops it
-	@echo "labkit: JupyterLab starts; Ctrl+C, twice, stops it"
-	@$(PY) -m jupyter lab --log-level=ERROR --LabApp.log_level=ERROR \
-	    --ServerApp.root_dir='$(CURDIR)' \
+	@tier=$$($(PY) -m labkit doctor --tier $(TIER)) || exit 1; \
+	    if [ $$tier = vm ]; then \
+	        binder/env.sh vm && $(PY) -m labkit vm build || exit 1; \
+	        export JUPYTER_PATH='$(CURDIR)/labkit/vm/jupyter':$$JUPYTER_PATH; \
+	        one=--KernelSpecManager.allowed_kernelspecs=python3; \
+	    fi; \
+	    echo "labkit: JupyterLab starts; Ctrl+C, twice, stops it"; \
+	    exec $(PY) -m jupyter lab --log-level=ERROR --LabApp.log_level=ERROR \
+	    --ServerApp.root_dir='$(CURDIR)' $$one \
 	    --LabApp.default_url=/lab/tree/$(FIRST_CHAPTER) \
 	    $(if $(IS_ROOT),--allow-root) $(if $(SCREEN),,--no-browser) $(LAB_ARGS)
 

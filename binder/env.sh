@@ -2,7 +2,7 @@
 # Prepares everything that labkit needs: a few Debian or Ubuntu packages, and a
 # Python environment of its own in .venv. Run by `make env`, `make lab`, `make test`.
 #
-#   binder/env.sh [browser] [fresh]     what is wanted beside the lab itself
+#   binder/env.sh [browser] [fresh] [vm]     what is wanted beside the lab itself
 #
 # PYTHON=python3.12 chooses another Python. pip and apt ask the package index that
 # this machine is configured for. Nothing outside .venv changes but those packages,
@@ -34,6 +34,13 @@ want_browser() {
     fi
     want_package chromium "the tests that click through the chapters"
     want_package fonts-dejavu-core "readable letters in that browser"
+}
+
+want_vm() {
+    want_package qemu-system-x86 "the lab VM: an emulated computer"
+    want_package e2fsprogs "the disk of the lab VM"
+    command -v mksquashfs >/dev/null ||
+        want_package erofs-utils "the root file system of the lab VM"
 }
 
 want_fresh() {
@@ -120,6 +127,9 @@ make_environment() {
     # An editable install leaves out the wheel's data files.
     mkdir -p .venv/share/jupyter/lab/settings
     ln -sf "$PWD/labkit/widgets/overrides.json" .venv/share/jupyter/lab/settings/
+    mkdir -p .venv/share/jupyter/kernels/labkit-vm
+    ln -sf "$PWD/labkit/vm/jupyter/kernels/python3/kernel.json" \
+        .venv/share/jupyter/kernels/labkit-vm/
     fingerprint >.venv/.ready
 }
 

@@ -88,6 +88,13 @@ def _parser() -> _Parser:
         "doctor", help="say what is real on this machine, and what to do about the rest"
     )
     doctor.add_argument("--json", action="store_true", help="print it for programs")
+    doctor.add_argument(
+        "--tier",
+        nargs="?",
+        const="",
+        metavar="TIER",
+        help="say where notebooks run: root, user or vm; a TIER is taken as it is",
+    )
     doctor.set_defaults(run=_doctor)
 
     rootfs = commands.add_parser(
@@ -112,6 +119,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from labkit.doctor import examine
     from labkit.host import probe
 
+    if arguments.tier is not None:
+        return _tier(arguments.tier)
     report = examine(probe())
     if arguments.json:
         import json
@@ -120,6 +129,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     else:
         print(report.text())
     return report.exit_code
+
+
+def _tier(wanted: str) -> int:
+    from labkit.doctor import Tier, tier
+    from labkit.host import probe
+
+    if wanted and wanted not in list(Tier):
+        raise _NotUnderstood(
+            f"TIER={wanted}: there is no such tier",
+            f"one of {', '.join(Tier)}, or none: the doctor then chooses",
+            meaning="the tier says where the notebooks run",
+        )
+    chosen = Tier(wanted) if wanted else tier(probe())
+    _say(chosen.sentence)
+    print(chosen)
+    return 0
 
 
 def _rootfs(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ DELEGATE_ALL = (
     "Delegate=cpu cpuset io memory pids, log in again; then: " + OWN_CGROUP
 )
 PRIVILEGED = "start the container with --privileged"
-ELSEWHERE = "Binder permits no containers: run the lab on a Linux of your own"
+ELSEWHERE = "on Binder choose the kernel Python (lab VM), top right in the notebook"
 _CLONE = "sudo sysctl kernel.unprivileged_userns_clone=1"
 _APPARMOR = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04)"
 

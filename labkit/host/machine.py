@@ -93,7 +93,8 @@ class Host:
         return tuple(map(int, self.linux.split("."))) >= (major, minor)
 
     def __str__(self) -> str:
-        return f"{self.privilege} on Linux {self.linux}, {self.cgroups}"
+        where = ", in the lab VM" if self.place.lab_vm else ""
+        return f"{self.privilege} on Linux {self.linux}, {self.cgroups}{where}"
 
     def __repr__(self) -> str:
         return f"<Host: {self}>"

@@ -75,15 +75,21 @@ class Place:
     binder: bool = False
     wsl: bool = False
     systemd: bool = False  # systemd is PID 1 and takes requests
+    lab_vm: bool = False  # the lab's own VM: see labkit.vm
 
     def __str__(self) -> str:
         names = (
+            (self.lab_vm, "in the lab VM"),
             (self.binder, "on Binder"),
             (self.wsl, "in WSL"),
             (bool(self.container), f"in a container ({self.container})"),
-            (self.virtual_machine and not self.wsl, "in a virtual machine"),
+            (self._in_another_vm, "in a virtual machine"),
         )
         return ", ".join(name for holds, name in names if holds) or "on real hardware"
+
+    @property
+    def _in_another_vm(self) -> bool:
+        return self.virtual_machine and not (self.wsl or self.lab_vm)
 
 
 def read_place(
@@ -105,6 +111,7 @@ def read_place(
         binder=any(name.startswith("BINDER_") for name in environ),
         wsl="microsoft" in release.lower(),
         systemd=os.path.isdir(os.path.join(root, "run/systemd/system")),
+        lab_vm="LABKIT_VM" in environ,
     )
 
 

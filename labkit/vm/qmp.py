@@ -108,6 +108,8 @@ class Monitor:
         while b"\n" not in self._waiting:
             try:
                 data = self._connection.recv(1 << 16)
+            except ConnectionResetError:
+                data = b""  # it ended with something of ours unread
             except OSError as silent:
                 raise _refused("waiting for an answer", str(silent)) from silent
             if not data:

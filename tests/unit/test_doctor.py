@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from labkit.doctor import Report, Word, examine
+from labkit.doctor import Report, Tier, Word, examine, tier
 from labkit.doctor.remedies import OWN_CGROUP
 from labkit.errors import DocumentError
 from labkit.host import (
@@ -262,3 +262,19 @@ def test_this_machine_can_be_examined(host: Host) -> None:
     report = examine(host)
     assert report.text().startswith(report.line())
     assert report == examine(host)
+
+
+NOTHING = replace(USER, trials=Trials(tuple((t, "EPERM") for t in Trial)))
+
+
+@pytest.mark.parametrize(
+    ("host", "chosen"), [(ROOT, Tier.ROOT), (USER, Tier.USER), (NOTHING, Tier.VM)]
+)
+def test_the_tier_is_the_least_between_notebook_and_linux(
+    host: Host, chosen: Tier
+) -> None:
+    assert tier(host) is chosen
+
+
+def test_root_who_is_allowed_nothing_gets_the_vm() -> None:
+    assert tier(replace(NOTHING, privilege=Privilege(root=True))) is Tier.VM

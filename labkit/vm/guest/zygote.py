@@ -26,8 +26,12 @@ _OF_A_KERNEL = (
     "faulthandler", "unicodedata",
     "ipywidgets", "anywidget", "psutil",
 )  # fmt: skip
-# These are programs, and import nothing but trouble.
-_NOT_FOR_NOTEBOOKS = ("labkit.vm", "labkit.loads", "labkit.cli", "labkit.__main__")
+# Programs, and what no chapter's cell calls: they would bring matplotlib and nbformat,
+# for twenty seconds more of every cold boot.
+_NOT_FOR_NOTEBOOKS = (
+    "labkit.__main__", "labkit.cli", "labkit.course.execution", "labkit.course.publish",
+    "labkit.course.skeleton", "labkit.loads", "labkit.vm", "labkit.widgets.drawing",
+)  # fmt: skip
 
 
 def import_all() -> list[str]:
