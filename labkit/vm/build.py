@@ -113,10 +113,10 @@ def _make_kernel(settings: Settings, workspace: Path, say: Say) -> None:
     apt = Apt(_empty(workspace / "apt"), settings.sources)
     say("Linux: fetching the package index")
     apt.update()
-    package = settings.kernel or newest_kernel(apt)
-    say(f"Linux: downloading {package}, which apt checks against its signed index")
     unpacked = workspace / "unpacked"
-    apt.unpack(apt.download(package), unpacked)
+    for package in kernel_packages(apt, settings.kernel):
+        say(f"Linux: downloading {package}, which apt checks against its signed index")
+        apt.unpack(apt.download(package), unpacked)
     kernel, modules = _find_kernel(unpacked)
     say("Linux: unpacking the kernel and its modules")
     (workspace / "vmlinux").write_bytes(unpack_kernel(kernel))
@@ -125,23 +125,26 @@ def _make_kernel(settings: Settings, workspace: Path, say: Say) -> None:
     (workspace / "initramfs.img").write_bytes(archive)
 
 
-def newest_kernel(apt: Apt) -> str:
-    """Return the name of the package with this distribution's newest kernel.
+def kernel_packages(apt: Apt, wanted: str = "") -> list[str]:
+    """Return the packages with a kernel and its modules; Ubuntu has one for each.
 
+    Args: apt [updated]; wanted [a package; "" for this distribution's newest].
     Raises: HostError when the index has none of the names that are known.
     """
-    for name in _NEWEST:
+    for name in [wanted] if wanted else _NEWEST:
         try:
-            listed = apt.depends(name)
+            found = [name, *apt.depends(name)]
+            kernels = [one for one in found if one.startswith("linux-image-")]
+            needed = {name, *apt.depends(kernels[-1]), kernels[-1], *found}
         except HostError:
             continue  # another distribution's name
-        found = [one for one in listed if one.startswith("linux-image-")]
-        if found:
-            return found[0]
+        parts = ("linux-image-", "linux-modules-")
+        newest = set() if wanted else {name}  # empty: it only depends
+        return sorted(one for one in needed - newest if one.startswith(parts))
     raise HostError(
         "lab VM: no Linux kernel in the package index",
         "name the package in LABKIT_VM_KERNEL, and its place in LABKIT_VM_APT",
-        meaning=f"neither {' nor '.join(_NEWEST)} is there",
+        meaning=f"there is no {wanted or ' and no '.join(_NEWEST)}",
     )
 
 

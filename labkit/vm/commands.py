@@ -42,7 +42,7 @@ def build(say: Say) -> None:
         owner = _summon(say)
         saved = (places.saved() / saved_state.STATE).exists()
         say("a state is saved: the next start is quick" if saved else "no state saved")
-        _stop(owner)
+        owner.close()  # who opens a notebook soon finds this VM; otherwise it ends
 
 
 def start(say: Say) -> None:
