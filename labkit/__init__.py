@@ -6,7 +6,7 @@
     plan             Step, Plan, Child, Handle: the four nouns
     primitives       one module for each chapter: root, namespaces, cgroups, overlay ...
     rootfs, sweep    a small root file system; finding and removing leftovers
-    container        the canonical plan of a container, with what it holds
+    containers       the canonical plan of a container, with what it holds
     widgets          live views; the only package that knows Jupyter
     course           exercises, checks, progress
     lab, cli         what a chapter's cells and a terminal call
@@ -14,7 +14,8 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
-from labkit.container import Container, container
+from typing import TYPE_CHECKING, Any
+
 from labkit.errors import LabError
 from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
 from labkit.plan import Child, Plan, Step, step
@@ -36,6 +37,9 @@ from labkit.primitives.overlay import Overlay
 from labkit.primitives.overlay_mount import MountOverlay
 from labkit.primitives.process import Exec, Fork
 from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
+
+if TYPE_CHECKING:
+    from labkit.containers import Container, container
 
 __version__ = "0.1.0"
 
@@ -72,3 +76,12 @@ __all__ = [
     "container",
     "step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A container stands on all the rest: what needs none doesn't wait for it.
+    if name in ("container", "Container"):
+        from labkit import containers
+
+        return getattr(containers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
