@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from labkit.primitives.layers import Entry, EntryKind, Layer
-from labkit.widgets.html import Html, chip, join, size, tag, unseen
+from labkit.widgets.html import Html, chip, icon, join, size, tag, unseen
 
 FEW_ROWS = 24  # so many are shown unfolded
 FEW_NAMES = 12  # of a directory in which nothing changed
@@ -114,7 +114,7 @@ def _item(node: Node, where: dict[str, int], unfold: bool) -> Html:
         row = tag("div", _row(entry), class_="row", tabindex=0, **facts)
     else:
         inner = _list(node.children, where, unfold, "inner")
-        head = tag("summary", _row(entry), class_="row", **facts)
+        head = tag("summary", icon("fold"), _row(entry), class_="row", **facts)
         row = tag("details", head, inner, open=unfold or node.changed)
     flash = entry.kind if entry.kind is not EntryKind.LOWER else ""
     return tag("li", row, class_=entry.kind, data_key=entry.path, data_flash=flash)

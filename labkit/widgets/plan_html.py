@@ -139,7 +139,9 @@ def _node(row: Row) -> Html:
 
 
 def _line(row: Row, slowest_us: float, numbers: bool) -> Html:
-    what = tag("span", row.step, icon("fold") if row.calls else None, class_="what")
+    # A no-break space keeps the sign on the line of the last word.
+    fold = join(["\u00a0", icon("fold")]) if row.calls else None
+    what = tag("span", row.step, fold, class_="what")
     error = chip(row.error, "limit") if row.error else None
     said = unseen(f" ({row.where}, {row.state}) ")
     bar = _bar(row, slowest_us) if numbers else None
