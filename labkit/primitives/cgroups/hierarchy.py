@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from labkit.doctor.remedies import own_cgroup
 from labkit.errors import HostError, SyscallError
 from labkit.host import Host
 from labkit.linux.syscalls import Linux
@@ -201,6 +200,9 @@ def hierarchy_of(host: Host) -> Hierarchy:
     ours = [one for one in host.cgroups.controllers if one.parent is not None]
     limiting = [one for one in ours if one.name in LIMITING]
     if not limiting:
+        # Only here, because the doctor's texts are needed by nobody else.
+        from labkit.doctor.remedies import own_cgroup
+
         raise HostError(
             "cgroups: none here is yours to change",
             own_cgroup(host),
