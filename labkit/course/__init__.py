@@ -30,7 +30,8 @@ How an exercise is written
    run.must, run.failed     end the check as failed, and say in which of the two runs
    run.saw                  what a check returns: a sentence without any surprise in it
    run.calls .names .returned .shown .pid .child    what is known of it
-   attempt(f, ..., first=Plan(...))    steps of the lab's before the learner's
+   attempt(f, ..., first=Plan(...))    steps of the lab's before the learner's;
+                            as_root(case.host) gives an ordinary user its capabilities
    ask(f, ...)              for a function without `linux` that makes a value: a plan
    raise Failed(...), NotPossible(...) where there is no run to speak of
 

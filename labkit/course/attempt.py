@@ -21,9 +21,13 @@ from labkit.course.deadline import deadline
 from labkit.course.verdict import Failed, NotAttempted, Saw, Stage
 from labkit.course.witness import Asked, Notes, Rehearsed, Witnessed, notes_in
 from labkit.errors import ChildLost, error_from_json
+from labkit.host import Host
 from labkit.linux.call import Call
+from labkit.linux.flags import CAP, CLONE
 from labkit.linux.views import HostPid
 from labkit.plan import Child, FunctionStep, Plan
+from labkit.primitives.idmap import steps_for
+from labkit.primitives.namespaces import Unshare
 
 YOUR_TURN = "your turn"
 REHEARSAL_S = 5.0
@@ -125,6 +129,17 @@ def attempt(
             child.next()
         notes = _apply(child, seconds)
         yield _looked_at(Run(Stage.LINUX, notes, child), seconds)
+
+
+def as_root(host: Host) -> Plan:
+    """Return the steps after which the inside may do what root may.
+
+    None for root; for an ordinary user, a user namespace in which it is root. For
+    `first=` of an attempt whose function needs a capability.
+    """
+    if host.privilege.has(CAP.SYS_ADMIN):
+        return Plan()
+    return Plan(Unshare(CLONE.NEWUSER), *steps_for(host))
 
 
 def ask(function: Callable[..., Any], *args: Any, seconds: float = REHEARSAL_S) -> Any:

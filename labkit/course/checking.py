@@ -36,8 +36,9 @@ from labkit.course.verdict import (
     Verdict,
     Word,
 )
-from labkit.errors import HostError, LabError
+from labkit.errors import HostError, LabError, NotPermitted
 from labkit.host import Host, probe
+from labkit.linux.flags import CAP
 from labkit.linux.views import HostPath
 from labkit.plan import handle
 from labkit.primitives.overlay import remove_tree
@@ -73,6 +74,9 @@ def judge(task: Task, answers: Sequence[Any], host: Host, seed: Seed) -> Verdict
     except HostError as missing:
         return _verdict(task, NotPossible(missing.message))
     except Exception as broken:
+        if isinstance(broken, NotPermitted) and not host.privilege.has(CAP.SYS_ADMIN):
+            # Of the check's own steps: what the learner's function raised is Refused.
+            return _verdict(task, NotPossible(f"{broken.message}: it needs root"))
         return _broken(task, broken)
     return Verdict(
         Word.PASSED, task.id, saw.observed, task.points, calls=saw.calls, said=saw.said

@@ -21,8 +21,9 @@ from labkit.course.skeleton import skeleton_of
 from labkit.course.solutions import project, without_markers
 from labkit.course.task import Exercise, Mistake, Task
 from labkit.course.verdict import Verdict, Word
-from labkit.host import Host
+from labkit.host import Host, Trial, probe
 from labkit.linux import flags
+from tests.kernel.ordinary_user import as_ordinary_user
 from tests.support.skips import need
 
 TASKS = [task for exercise in tasks.EXERCISES for task in exercise.tasks]
@@ -83,6 +84,18 @@ def test_passing_says_the_same_whatever_the_seed(task: Task, host: Host) -> None
     must_be_possible(task, host)
     said = {repr(verdict_on_solution(task, seed, host)) for seed in SEEDS}
     assert len(said) == 1
+
+
+@every_task
+def test_an_ordinary_users_answer_passes_or_is_not_possible(
+    task: Task, host: Host, as_root: None
+) -> None:
+    need("user-namespaces", host.trials.works(Trial.USER_NAMESPACE), "none here")
+    answers = answers_in(solution_of(task).read_text(), task)
+    said = as_ordinary_user(
+        lambda: checking.judge(task, answers, probe(), Seed("one")).text()
+    )
+    assert said.startswith((f"{task.id} passed", f"{task.id} not possible here")), said
 
 
 @every_task

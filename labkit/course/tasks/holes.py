@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import reduce
 from operator import or_
 
-from labkit.course.attempt import Run, attempt
+from labkit.course.attempt import Run, as_root, attempt
 from labkit.course.task import Case, Level, Mistake, Question, Task
 from labkit.course.verdict import Saw
+from labkit.host import Host
 from labkit.linux.flags import CLONE, NamespaceType
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
@@ -32,7 +33,7 @@ def check_find_holes(find_holes: FindHoles, case: Case) -> Saw:
     walls = [kind for kind in _WALLS if kind is not NamespaceType.MOUNT]
     one, *several = case.seed.shuffled(walls)[: case.seed.number(3, 4)]
     for missing in case.seed.shuffled([(), (one,), tuple(several)]):
-        with _container(missing) as pid, attempt(find_holes, pid) as run:
+        with _container(missing, case.host) as pid, attempt(find_holes, pid) as run:
             _must_name(run, frozenset(missing))
     return run.saw("it named every hole, and none in the container that has none")
 
@@ -64,11 +65,12 @@ def _must_name(run: Run, missing: frozenset[NamespaceType]) -> None:
 
 
 @contextmanager
-def _container(missing: tuple[NamespaceType, ...]) -> Iterator[HostPid]:
+def _container(missing: tuple[NamespaceType, ...], host: Host) -> Iterator[HostPid]:
     flags = reduce(
         or_, (kind.clone for kind in _WALLS if kind not in missing), CLONE(0)
     )
-    plan = Plan(Unshare(flags), MakePrivate("/"), Fork(), Exec(["sleep", "600"]))
+    own = Plan(as_root(host), Unshare(flags))
+    plan = Plan(own, MakePrivate("/"), Fork(), Exec(["sleep", "600"]))
     with plan.fork() as child:
         child.run()
         yield child.pid

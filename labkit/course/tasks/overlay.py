@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.course.attempt import Run, attempt, rehearse
+from labkit.course.attempt import Run, as_root, attempt, rehearse
 from labkit.course.task import Case, Exercise, Level, Mistake, Question, Task
 from labkit.course.tasks import whiteout
 from labkit.course.tasks.whiteout import folder, listing
@@ -31,7 +31,8 @@ def check_stack_layers(stack_layers: StackLayers, case: Case) -> Saw:
     upper, work, target = (folder(case, f"{f}-{name}") for f in _FOLDERS)
     before = [listing(layer) for layer in lower]
     args = ([str(layer) for layer in lower], str(upper), str(work), str(target))
-    with attempt(stack_layers, *args, first=_OWN_MOUNTS) as run:
+    first = as_root(case.host) + _OWN_MOUNTS
+    with attempt(stack_layers, *args, first=first) as run:
         mounted = [one.fstype for one in proc.mounts(run.pid) if one.target == args[3]]
         run.must(mounted, "nothing is mounted on target: the fifth argument says where")
         run.must(mounted[-1] == "overlay", f"on target is mounted: {mounted[-1]}")

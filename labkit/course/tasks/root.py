@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit.course.attempt import Run, attempt, rehearse
+from labkit.course.attempt import Run, as_root, attempt, rehearse
 from labkit.course.task import Case, Exercise, Level, Mistake, Question, Task
 from labkit.course.verdict import Saw
 from labkit.linux.syscalls import Linux
@@ -23,7 +23,7 @@ def check_enter_root(enter_root: EnterRoot, case: Case) -> Saw:
     box = _box(case)
     rehearsed = rehearse(enter_root, box)
     _must_change_the_root(rehearsed)
-    with attempt(enter_root, box) as run:
+    with attempt(enter_root, box, first=as_root(case.host)) as run:
         _must_be_in(run, box)
         return run.saw("/ and . of your process are the box")
 
@@ -34,7 +34,8 @@ def check_enter_with_log(enter_with_log: EnterWithLog, case: Case) -> Saw:
     log.write_text("")
     rehearsed = rehearse(enter_with_log, box, str(log))
     _must_change_the_root(rehearsed)
-    with attempt(enter_with_log, box, str(log)) as run:
+    first = as_root(case.host)
+    with attempt(enter_with_log, box, str(log), first=first) as run:
         _must_be_in(run, box)
         run.must(
             log.read_text().strip() == _ENTERED,

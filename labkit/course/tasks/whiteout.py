@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labkit.course.attempt import attempt
+from labkit.course.attempt import as_root, attempt
 from labkit.course.task import Case, Level, Mistake, Question, Task
 from labkit.course.verdict import Saw
 from labkit.linux.flags import CLONE
@@ -71,7 +71,8 @@ def _still_there(upper: Path, place: str) -> str:
 def _merged(image: Path, upper: Path, case: Case) -> Iterator[Path]:
     work, target = folder(case, "work"), folder(case, "merged")
     overlay = MountOverlay((str(image),), str(upper), str(work), str(target))
-    with Plan(Unshare(CLONE.NEWNS), MakePrivate("/"), overlay).fork() as child:
+    own = as_root(case.host) + Plan(Unshare(CLONE.NEWNS), MakePrivate("/"))
+    with (own + overlay).fork() as child:
         child.run()
         yield Path(f"/proc/{child.pid}/root{target}")
 

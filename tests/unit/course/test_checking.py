@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from labkit.course.checking import check, judge
 from labkit.course.seed import Seed
 from labkit.course.task import Case, Exercise, Task
 from labkit.course.verdict import Failed, NotPassed, Saw, Verdict, Word
-from labkit.errors import DocumentError, HostError
+from labkit.errors import DocumentError, HostError, syscall_error
 from labkit.host import Host, Privilege
 from labkit.plan import handle
 
@@ -89,6 +90,15 @@ def test_a_host_error_in_the_check_is_not_possible_here() -> None:
 
     found = judged(lacking)
     assert repr(found) == "01.1 not possible here: no overlay on this machine"
+
+
+def test_what_only_root_may_prepare_is_not_possible_for_others() -> None:
+    def prepare(function: Any, case: Case) -> Saw:
+        raise syscall_error("unshare(CLONE_NEWNS)", errno.EPERM)
+
+    found = judged(prepare)
+    assert found.word is Word.NOT_POSSIBLE
+    assert found.observed == "unshare(CLONE_NEWNS): EPERM: it needs root"
 
 
 def test_a_case_has_a_folder_that_is_gone_afterwards() -> None:
