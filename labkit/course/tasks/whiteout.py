@@ -11,7 +11,7 @@ from pathlib import Path
 from labkit.course.attempt import as_root, attempt
 from labkit.course.task import Case, Level, Mistake, Question, Task
 from labkit.course.verdict import Saw
-from labkit.linux.flags import CLONE
+from labkit.linux.flags import CAP, CLONE
 from labkit.linux.syscalls import Linux
 from labkit.plan import Plan
 from labkit.primitives.mounts import MakePrivate
@@ -70,7 +70,9 @@ def _still_there(upper: Path, place: str) -> str:
 @contextmanager
 def _merged(image: Path, upper: Path, case: Case) -> Iterator[Path]:
     work, target = folder(case, "work"), folder(case, "merged")
-    overlay = MountOverlay((str(image),), str(upper), str(work), str(target))
+    ordinary = not case.host.privilege.has(CAP.SYS_ADMIN)
+    places = (str(upper), str(work), str(target))
+    overlay = MountOverlay((str(image),), *places, userxattr=ordinary)
     own = as_root(case.host) + Plan(Unshare(CLONE.NEWNS), MakePrivate("/"))
     with (own + overlay).fork() as child:
         child.run()
