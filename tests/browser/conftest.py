@@ -17,9 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.jupyterlab import Lab, open_notebook, running_lab
+
+expect.set_options(timeout=30_000)  # a shared machine can be slow
 
 OpenPage = Callable[..., Page]
 FLAGS = [

@@ -6,31 +6,27 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
+RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+RUN_CELL = """index => {
+  window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+  return window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
 RUN_MS = 180_000
 
 
-def run_all(page: Page, timeout_ms: float = RUN_MS) -> None:
-    """Run every cell, in order, and wait until the kernel is idle again."""
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    wait_until_idle(page, timeout_ms)
+def run_all(page: Page) -> None:
+    """Run every cell, in order, and wait until the last has ended."""
+    page.evaluate(RUN_ALL)  # a promise: it is kept when the cells have run
+    wait_until_idle(page)
 
 
 def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
     """Run one cell; without waiting where its end is not what the test is about."""
-    page.evaluate(
-        """index => {
-             window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
-             window.jupyterapp.commands.execute('notebook:run-cell');
-           }""",
-        index,
-    )
-    if wait:
-        wait_until_idle(page)
+    page.evaluate(RUN_CELL if wait else f"index => {{ ({RUN_CELL})(index) }}", index)
 
 
 def wait_until_idle(page: Page, timeout_ms: float = RUN_MS) -> None:
     """Wait until no cell runs or waits: each shows a number, not a star."""
-    page.wait_for_timeout(150)  # until the first star is there
     page.wait_for_function(
         """() => {
              const book = window.jupyterapp.shell.currentWidget;
