@@ -14,7 +14,7 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
-from typing import TYPE_CHECKING, Any
+import typing
 
 from labkit.errors import LabError
 from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
@@ -38,7 +38,7 @@ from labkit.primitives.overlay_mount import MountOverlay
 from labkit.primitives.process import Exec, Fork
 from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from labkit.containers import Container, container
 
 __version__ = "0.1.0"
@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     # A container stands on all the rest: what needs none doesn't wait for it.
     if name in ("container", "Container"):
         from labkit import containers

@@ -37,6 +37,18 @@ class Module:
         """Return the source as a tree."""
         return ast.parse(self.text, str(self))
 
+    def code_lines(self) -> int:
+        """Count the lines that do something: no docstrings, comments, empty lines."""
+        skipped = {
+            line
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        }
+        lines = enumerate(self.text.splitlines(), 1)
+        words = (text.strip() for number, text in lines if number not in skipped)
+        return sum(bool(word) and not word.startswith("#") for word in words)
+
     def named(self) -> Iterator[tuple[str, ast.ClassDef | Function]]:
         """Yield each class, function and method with its dotted name, top-down."""
         yield from _named(self.tree, "")
