@@ -39,9 +39,12 @@ def _trial(trial: Trial, host: Host) -> str:
 
 
 def _may_change_root(host: Host) -> str:
-    if host.privilege.has(CAP.SYS_CHROOT):
-        return ""
-    return host.trials.failure(Trial.USER_NAMESPACE)
+    return "" if host.privilege.has(CAP.SYS_CHROOT) else "CAP_SYS_CHROOT is missing"
+
+
+def _is_root(host: Host) -> str:
+    # The plans of these chapters begin as root; only container() begins as anybody.
+    return "" if host.privilege.has(CAP.SYS_ADMIN) else "you are not root"
 
 
 def _has_busybox(host: Host) -> str:
@@ -91,7 +94,8 @@ def _has_state(host: Host) -> str:
 STATE = Need("a place for the lab's files", _has_state,
              lambda host: "set LABKIT_STATE to a directory that you can write")
 BUSYBOX = Need("a root filesystem", _has_busybox, remedies.busybox)
-CHANGE_ROOT = Need("chroot", _may_change_root, remedies.namespaces)
+CHANGE_ROOT = Need("chroot", _may_change_root, remedies.root)
+ROOT = Need("root", _is_root, remedies.root)
 NAMESPACES = Need("namespaces", partial(_trial, Trial.NAMESPACES), remedies.namespaces)
 USER_NAMESPACE = Need("user namespaces", partial(_trial, Trial.USER_NAMESPACE),
                       remedies.namespaces)
@@ -115,15 +119,15 @@ _CONTAINER = (STATE, BUSYBOX, NAMESPACES, MOUNTS, PROC, PIVOT_ROOT, OVERLAY, UPP
 _LIMITS = (MEMORY, PIDS, CPU)
 
 CHAPTERS = (
-    Chapter("00", "Why containers", _CONTAINER, _LIMITS),
+    Chapter("00", "Why containers", _CONTAINER, (ROOT, *_LIMITS)),
     Chapter("01", "A process", (STATE,)),
     Chapter("02", "chroot", (STATE, BUSYBOX, CHANGE_ROOT)),
     Chapter("03", "cgroups", (STATE, MEMORY, PIDS), (CPU, IO, FREEZE)),
     Chapter("04", "Namespaces", (STATE, BUSYBOX, NAMESPACES),
-            (USER_NAMESPACE, FOR_EVERYBODY, ALL_KINDS, PROC)),
+            (ROOT, USER_NAMESPACE, FOR_EVERYBODY, ALL_KINDS, PROC)),
     Chapter("05", "pivot_root and mounts",
-            (STATE, BUSYBOX, NAMESPACES, MOUNTS, PIVOT_ROOT), (PROC,)),
-    Chapter("06", "OverlayFS", (STATE, NAMESPACES, OVERLAY, UPPER)),
-    Chapter("07", "Your first container", _CONTAINER, _LIMITS),
+            (STATE, BUSYBOX, NAMESPACES, MOUNTS, PIVOT_ROOT), (ROOT, PROC)),
+    Chapter("06", "OverlayFS", (STATE, NAMESPACES, OVERLAY, UPPER), (ROOT,)),
+    Chapter("07", "Your first container", _CONTAINER, (ROOT, *_LIMITS)),
 )
 # fmt: on

@@ -24,6 +24,15 @@ _CLONE = "sudo sysctl kernel.unprivileged_userns_clone=1"
 _APPARMOR = "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu 24.04)"
 
 
+def root(host: Host) -> str:
+    """Say how this user becomes root: here, or in the lab VM."""
+    rows = (
+        (host.place.binder, ELSEWHERE),
+        (bool(host.place.container), f"{PRIVILEGED}, as root"),
+    )
+    return _first(rows, f"{AS_ROOT}; or in the lab VM: make lab TIER=vm")
+
+
 def own_cgroup(host: Host) -> str:
     """Say how this user gets a cgroup of their own with the usual controllers."""
     rows = (
