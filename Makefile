@@ -43,6 +43,7 @@ lab: env .venv/.trusted  ## start JupyterLab at the first chapter; Ctrl+C twice 
 	    exec $(PY) -m jupyter lab --log-level=ERROR --LabApp.log_level=ERROR \
 	    --ServerApp.root_dir='$(CURDIR)' $$one \
 	    --LabApp.default_url=/lab/tree/$(FIRST_CHAPTER) \
+	    --FileContentsManager.pre_save_hook=labkit.widgets.saved.before_saving \
 	    $(if $(IS_ROOT),--allow-root) $(if $(SCREEN),,--no-browser) $(LAB_ARGS)
 
 # JupyterLab shows a notebook's saved pictures only when it is trusted; these are ours.
@@ -55,10 +56,10 @@ sweep: env  ## find and remove what a crash left on this machine
 # --- The tests -------------------------------------------------------------------
 
 # In the order of their size: what fails first costs least. Each runs on its own, too.
-TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-leak
+TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-vm test-leak
 .PHONY: $(TESTS)
 
-test: WANTED := browser
+test: WANTED := browser vm
 test: env  ## run all tests; says what was skipped, and why
 	@export LABKIT_HOST_BEFORE=$$(mktemp); \
 	    $(PY) -m tests.support.ours >$$LABKIT_HOST_BEFORE; \
@@ -78,13 +79,15 @@ test-oracle: env  ## other people's tools see the same
 	$(PYTEST) tests/oracle
 
 test-notebooks: env  ## every cell of every chapter and solution (nbval)
-	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 --timeout=150 \
-	    --nbval-sanitize-with=tests/notebooks/sanitize.cfg notebooks solutions
 	$(PYTEST) tests/notebooks
 
 test-browser: WANTED := browser
 test-browser: env  ## a real browser runs the chapters
 	$(PYTEST) tests/browser
+
+test-vm: WANTED := vm
+test-vm: env  ## the lab VM: its ends, and the chapters and kernel tests in it
+	$(PYTEST) tests/vm
 
 test-leak: env  ## after all that, nothing of ours is left on this machine
 	$(PYTEST) tests/leak

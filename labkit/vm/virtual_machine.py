@@ -131,7 +131,10 @@ class VirtualMachine:
             text = self.console.read_text(errors="replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-_TAIL:])
+        # After a panic Linux prints registers, which help nobody here.
+        said, panic, why = text.partition("Kernel panic")
+        lines = (said + panic + why.partition("\n")[0]).splitlines()
+        return "\n".join(lines[-_TAIL:])
 
     def failed(self, why: str) -> HostError:
         """Return the error for a VM that doesn't do what it should."""

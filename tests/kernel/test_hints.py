@@ -269,7 +269,13 @@ def hand_down_while_full(linux: Linux, stage: Stage) -> None:
 
 
 def hand_down_what_is_not_there(linux: Linux, stage: Stage) -> None:
-    linux.write_file(f"{v2(stage)}/cgroup.subtree_control", "+memory")
+    # A group has only the controllers that its parent hands down: here none.
+    inner = f"{v2(stage)}/inner"
+    linux.mkdir(inner)
+    try:
+        linux.write_file(f"{inner}/cgroup.subtree_control", "+memory")
+    finally:
+        linux.rmdir(inner)
 
 
 def limit_of_no_disk(linux: Linux, stage: Stage) -> None:
@@ -393,8 +399,10 @@ def join(linux: Linux, group: str) -> None:
 
 
 def hand_down(linux: Linux, group: str) -> None:
-    """Have a group hand every controller that it has to its children."""
+    """Have a group hand down every controller that a group with processes can't."""
     for name in linux.read_file(f"{group}/cgroup.controllers").split():
+        if name in ("cpu", "cpuset", "perf_event", "pids"):
+            continue  # these may stand beside processes: they are "threaded"
         linux.write_file(f"{group}/cgroup.subtree_control", f"+{name}")
 
 

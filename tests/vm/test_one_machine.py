@@ -123,6 +123,23 @@ def test_each_kernel_draws_its_own_numbers(notebook: Start) -> None:
     assert not set(drawn[0]) & set(drawn[1])
 
 
+def test_memory_that_a_notebook_frees_is_given_back(
+    notebook: Start, vm: Callable[[], Running]
+) -> None:
+    one, qemu = notebook(), vm().qemu
+    before = resident_mb(qemu)
+    one.run("hoard = bytearray(b'x') * (200 << 20)")
+    assert resident_mb(qemu) > before + 150
+    one.run("del hoard")
+    assert quietly(lambda: resident_mb(qemu) < before + 60)
+
+
+def resident_mb(pid: int) -> int:
+    """Return how much memory a process has now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+
+
 def test_a_full_memory_ends_a_kernel_and_not_the_machine(
     notebook: Start, vm: Callable[[], Running]
 ) -> None:

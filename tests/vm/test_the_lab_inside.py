@@ -18,10 +18,9 @@ from tests.vm.notebook import KERNELS, Notebook
 CHAPTERS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 TESTS_S = 3600.0
 # pytest in the VM, as in a terminal there: a run of its own, not a part of this one.
-# Its temporary state must not lie on the VM's overlay.
 PYTEST = """
     import os, subprocess, sys
-    environment = {**os.environ, "LABKIT_TEST_DIR": "/var/lib/labkit"}
+    environment = dict(os.environ)
     for name in ("LABKIT_TEST_RUN", "LABKIT_WORK"):
         environment.pop(name, None)
     options = ["-p", "no:cacheprovider", "--color=no", "-q", "--tb=short"]
