@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 ARTEFACTS = ("vmlinux", "initramfs.img", "root.img", "scratch.img")
 MANIFEST = "build.json"
 # Changes with what this module makes, where nothing else would show it.
-FORMAT = 2
+FORMAT = 3
 _SCRATCH_BYTES = 1 << 30  # sparse: takes what is written
 # Debian and Ubuntu: an empty package that depends on the newest kernel.
 _NEWEST = ("linux-image-amd64", "linux-image-generic")

@@ -12,10 +12,11 @@ Spec: Recording installed projects (RECORD); Dependency specifiers.
 
 from __future__ import annotations
 
+import site
 import sys
 import sysconfig
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -60,12 +61,19 @@ def distributions(names: tuple[str, ...]) -> list[Distribution]:
         name = todo.pop()
         if name in found or name in LEFT_OUT:
             continue
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            continue  # an extra that isn't installed here
-        todo += _needs(found[name])
+        for one in Distribution.discover(name=name, path=_site_packages()):
+            found[name] = one
+            todo += _needs(one)
+            break  # none: not installed here, as what only other systems need
     return list(found.values())
+
+
+def _site_packages() -> list[str]:
+    # Not the whole sys.path: the current directory can be a checkout, whose own list of
+    # files isn't what was installed.
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    return list(dict.fromkeys([*places, *users, *site.getsitepackages()]))
 
 
 def compile_all(root: Path) -> None:

@@ -21,19 +21,19 @@ Say = Callable[[str], None]
 
 # Programs that chapters, tests and curious people start in the VM.
 TOOLS = """
-    sh bash [ base64 basename cat chgrp chmod chown cksum comm cp cut date dd df
-    diff dirname du echo env expand expr false find fold getconf getent grep gzip head
+    sh bash [ base64 basename cat chgrp chmod chown cksum comm cp cut date dd df diff
+    dirname du echo env expand expr false find fold getconf getent grep gzip head
     hexdump id install join kill less link ln locale logname ls md5sum mkdir mkfifo
     mknod mktemp mv nice nl nohup nproc numfmt od paste pathchk printenv printf pwd
-    readlink realpath rm rmdir sed seq sha256sum shuf sleep sort split stat stdbuf stty sum sync
-    tac tail tar tee test timeout touch tr true truncate tsort tty uname uniq unlink
-    wc who whoami xargs yes awk cmp which script vi nano zstd xz
-    capsh chroot chrt choom dmesg fallocate findmnt flock free fuser getcap getopt
-    hostname ionice ipcmk ipcrm ipcs ldd losetup lsblk lscpu lsipc lslocks lsns mount
-    mountpoint nsenter pgrep pidof pivot_root pkill prlimit ps renice setcap setpriv
-    setsid strace swapoff swapon sysctl taskset top umount unshare uptime vmstat watch
-    ip tc nft iptables ping ss mke2fs mkfs.ext4 mkfs.ext2 mkfs.erofs mksquashfs
-    mkswap blkid newuidmap newgidmap fuse-overlayfs runc crun busybox
+    readlink realpath rm rmdir sed seq sha256sum shuf sleep sort split stat stdbuf stty
+    sum sync tac tail tar tee test timeout touch tr true truncate tsort tty uname uniq
+    unlink wc who whoami xargs yes awk cmp which script vi nano zstd xz capsh chroot
+    chrt choom dmesg fallocate findmnt flock free fuser getcap getopt hostname ionice
+    ipcmk ipcrm ipcs ldd losetup lsblk lscpu lsipc lslocks lsns mount mountpoint nsenter
+    pgrep pidof pivot_root pkill prlimit ps renice setcap setpriv setsid strace swapoff
+    swapon sysctl taskset top umount unshare uptime vmstat watch ip tc nft iptables ping
+    ss mke2fs mkfs.ext4 mkfs.ext2 mkfs.erofs mksquashfs mkswap blkid newuidmap newgidmap
+    fuse-overlayfs runc crun busybox
 """.split()  # noqa: SIM905  a list of words
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FILES = (
