@@ -90,6 +90,7 @@ def stop(say: Say) -> None:
     owner = find()
     if owner is None:
         say("no lab VM is running")
+        places.remove(places.running())  # of an owner that was killed
         return
     _stop(owner)
     say("the lab VM has ended")

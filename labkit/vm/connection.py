@@ -51,15 +51,19 @@ def serve(connection: dict[str, object]) -> int:
     Raises: HostError when there is no VM to be had, or the kernel doesn't start.
     """
     parent, here = os.getppid(), os.getcwd()
-    owner = summon(work_folder(Path(here)), _say)
-    owner.say(
-        do="kernel",
-        connection=connection,
-        directory=here,
-        environment=environment_inside(os.environ),
-        parent=parent,
-    )
-    return _stay(owner, parent)
+    request = {
+        "connection": connection,
+        "directory": here,
+        "environment": environment_inside(os.environ),
+        "parent": parent,
+    }
+    while True:
+        owner = summon(work_folder(Path(here)), _say)
+        owner.say(do="kernel", **request)
+        if messages := owner.read():  # "accepted", to begin with
+            return _stay(owner, parent, messages)
+        # That VM was just ending, and is gone now.
+        owner.close()
 
 
 def work_folder(here: Path, environ: Mapping[str, str] = os.environ) -> str:
@@ -87,20 +91,21 @@ def environment_inside(environ: Mapping[str, str]) -> dict[str, str]:
     return {**ours, "LABKIT_VM": "1"}
 
 
-def _stay(owner: Lines, parent: int) -> int:
+def _stay(owner: Lines, parent: int, messages: list[dict[str, Any]]) -> int:
     deadline, bound = time.monotonic() + BOUND_S, False
     while True:
-        ready, _, _ = select.select([owner], [], [], _PARENT_S)
-        if os.getppid() != parent:
-            return 1  # Jupyter is gone, and so is whoever would have ended us
-        for message in _messages(owner) if ready else ():
+        for message in messages:
             if message["event"] == "exit":
                 return _exit_code(message["code"])
             if message["event"] == "failed":
                 raise _not_started(message["why"])
-            bound = True
+            bound = bound or message["event"] == "bound"
         if not bound and time.monotonic() > deadline:
             raise _not_started(f"it didn't answer in {BOUND_S:g} s")
+        ready, _, _ = select.select([owner], [], [], _PARENT_S)
+        if os.getppid() != parent:
+            return 1  # Jupyter is gone, and so is whoever would have ended us
+        messages = _messages(owner) if ready else []
 
 
 def _messages(owner: Lines) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ from labkit.vm.kernels import Kernels
 from labkit.vm.lines import Lines, listen
 
 SOCKET, ABOUT, LOG = "owner.sock", "owner.json", "owner.log"
+START_LOCK = "vm-start"
 
 
 class Owner:
@@ -83,6 +84,7 @@ class Owner:
     def _kernel(self, client: Lines, message: dict[str, Any]) -> None:
         self._watch_parent(message.pop("parent"))
         fresh = initramfs.code_stamp() != self.code
+        client.say(event="accepted")
         self.kernels.add(client, message, fresh=fresh)
 
     def _status(self, client: Lines, message: dict[str, Any]) -> None:
@@ -165,19 +167,24 @@ def main() -> int:
             _write_about(folder)
         except LabError as failed:
             told.write(json.dumps(failed.to_json()).encode())
-            _tidy(booted, folder)
+            if booted is not None:
+                booted.vm.end()
+            shutil.rmtree(folder)
             return 1
     try:
         owner.run()
     finally:
-        _tidy(booted, folder)
+        booted.vm.end()
+        _tidy(folder)
     return 0
 
 
-def _tidy(booted: Booted | None, folder: Path) -> None:
-    if booted is not None:
-        booted.vm.end()
-    shutil.rmtree(folder, ignore_errors=True)
+def _tidy(folder: Path) -> None:
+    # Somebody may be starting the next VM, whose directory this is then.
+    with state.lock(START_LOCK):
+        about = json.loads((folder / ABOUT).read_text())
+        if about["pid"] == os.getpid():
+            shutil.rmtree(folder)
 
 
 def _write_about(folder: Path) -> None:

@@ -15,7 +15,7 @@ from labkit.errors import HostError, error_from_json
 from labkit.vm import build, places, settings
 from labkit.vm.lines import Lines, connect
 from labkit.vm.machine import find_qemu
-from labkit.vm.owner import LOG, SOCKET
+from labkit.vm.owner import LOG, SOCKET, START_LOCK
 
 Say = Callable[[str], None]
 # Longer than a cold boot on a busy machine; a second notebook waits for the first.
@@ -33,7 +33,7 @@ def summon(work: str, say: Say) -> Lines:
     """
     find_qemu()
     chosen = settings.from_environment()
-    with state.lock("vm-start", timeout_s=_LOCK_S):
+    with state.lock(START_LOCK, timeout_s=_LOCK_S):
         running = connect(places.running() / SOCKET)
         if running is not None:
             return running
