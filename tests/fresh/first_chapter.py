@@ -6,6 +6,7 @@ import json
 import re
 import time
 from typing import IO, Any
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(/\S*)?/lab/tree/\S+\?token=\w+")
@@ -37,11 +38,13 @@ def stop(address: str) -> None:
 
 def ask(address: str, method: str = "GET") -> bytes:
     """Return the answer to a request; a server that just started gets a moment."""
-    for _ in range(50):
+    for _ in range(150):
         try:
             with urlopen(Request(address, method=method), timeout=30) as answer:
                 body: Any = answer.read()
                 return bytes(body)
-        except ConnectionError:
+        except HTTPError:
+            raise
+        except (ConnectionError, URLError):  # nobody listens yet
             time.sleep(0.2)
     raise AssertionError(f"no answer from {address}")
