@@ -128,23 +128,30 @@ def _asked(pid: HostPid, kind: NamespaceType, *argv: str) -> str:
 
 
 def _must_be_locked(pid: HostPid, host: HostPid) -> None:
-    mounts = proc.mounts(pid)
-    roots = [mount.fstype for mount in mounts if mount.target == "/"]
-    if roots[-1:] != ["overlay"]:
+    mounts, outside = proc.mounts(pid), proc.mounts(host)
+    root = [mount for mount in mounts if mount.target == "/"][-1]
+    # The host may have overlays of its own, and its root may be one: an overlay is
+    # told by its layers, which are in its options.
+    on_the_host = [mount for mount in outside if mount.fstype == "overlay"]
+    at_home = [mount for mount in on_the_host if mount.target == "/"]
+    if root.fstype != "overlay" or _same(root, at_home):
         raise _failed("its root is no overlay: it doesn't stand on the layers")
-    hosts = {mount.target for mount in proc.mounts(host)}
+    hosts = {mount.target for mount in outside}
     kept = {mount.target for mount in mounts} & hosts - _VIEWS
     if kept:
         raise _failed(
             f"{len(kept)} mounts of the host are still in its tree: the old root was "
             "not let go"
         )
-    heard = [mount for mount in proc.mounts(host) if mount.fstype == "overlay"]
-    if heard:
+    if _same(root, on_the_host):
         raise _failed(
             "the host sees the overlay as well: / was still shared when it was "
             "mounted. Which step cuts that off?"
         )
+
+
+def _same(overlay: proc.Mount, others: list[proc.Mount]) -> bool:
+    return any(one.super_options == overlay.super_options for one in others)
 
 
 def _must_have_its_own_layer(pid: HostPid, layers: Overlay, secret: str) -> None:
