@@ -12,9 +12,9 @@ pytest_plugins = [
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl+C: who starts the tests in a shell's background passes it on as ignored.
+    """Hear Ctrl+C, even when a shell started the tests in its background.
 
-    A program inherits an ignored signal, and every interrupt that a test sends would
+    Such a shell passes it on as ignored, and every interrupt that a test sends would
     be lost.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
