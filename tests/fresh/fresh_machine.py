@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parents[2]
 ENTER = Path(__file__).with_name("enter.sh")
 PACKAGES = "python3,git,make,ca-certificates,sudo"
 # What the tests compare the lab with: the new machine gets those that this one has.
-PEERS = ("runc", "crun")
+PEERS = {"runc": "runc", "crun": "crun", "newuidmap": "uidmap"}
 LAB_TIMEOUT_S = 900  # most of it is pip's
 TEST_TIMEOUT_S = 3600
 
@@ -109,7 +109,7 @@ def serve_the_lab(root: Path) -> None:
 
 def run_the_tests(root: Path) -> int:
     """Run `make test` with the peers that this machine has; return its exit code."""
-    peers = [name for name in PEERS if shutil.which(name)]
+    peers = [PEERS[name] for name in PEERS if shutil.which(name)]
     if peers:
         install = ("apt-get", "install", "-qq", "--yes", "--no-install-recommends")
         with inside(root, *install, *peers, output=subprocess.DEVNULL) as apt:
