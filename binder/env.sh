@@ -27,6 +27,7 @@ main() {
 }
 
 want_browser() {
+    want_package libatomic1 "the program that steers that browser"
     [ -n "${LABKIT_CHROMIUM:-}" ] || [ -x /usr/bin/chromium ] && return
     if [ -z "$(apt-cache madison chromium 2>/dev/null)" ] && is_ubuntu; then
         say "Ubuntu has Chromium as a snap only: set LABKIT_CHROMIUM to a browser's path"

@@ -46,23 +46,14 @@ class Process:
     name: str
     state: str  # R running, S sleeping, D waiting for a device, T stopped, Z zombie
     argv: tuple[str, ...]
-    pids: tuple[
-        int, ...
-    ]  # one for each PID namespace it is seen in, the reader's first
+    pids: tuple[int, ...]  # one for each PID namespace it is in, the reader's first
 
     def __repr__(self) -> str:
-        return f"Process({self.name}, {_STATES.get(self.state, self.state)})"
+        # Running, sleeping, waiting for a device: that changes from moment to moment.
+        return f"Process({self.name}, {_LASTING_STATES.get(self.state, 'alive')})"
 
 
-_STATES = {
-    "R": "running",
-    "S": "sleeping",
-    "D": "waiting for a device",
-    "T": "stopped",
-    "t": "traced",
-    "Z": "zombie",
-    "I": "idle",
-}
+_LASTING_STATES = {"T": "stopped", "t": "traced", "Z": "zombie"}
 
 
 def mounts(pid: int | str = "self", proc: str = PROC) -> tuple[Mount, ...]:

@@ -50,7 +50,7 @@ def test_a_process_has_a_pid_in_each_namespace(own_proc: str) -> None:
     bash = proc.process(7, own_proc)
     assert (bash.pid, bash.parent, bash.pids) == (7, 1, (7, 1))
     assert bash.argv == ("bash", "-c", "true")
-    assert repr(bash) == "Process(bash, sleeping)"
+    assert repr(bash) == "Process(bash, alive)"
 
 
 def test_a_kernel_thread_has_no_words(own_proc: str) -> None:
