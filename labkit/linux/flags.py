@@ -141,6 +141,7 @@ class PR(IntEnum):
     SET_CHILD_SUBREAPER = 36
     SET_NO_NEW_PRIVS = 38
     GET_NO_NEW_PRIVS = 39
+    SET_THP_DISABLE = 41
     CAP_AMBIENT = 47
 
     def __str__(self) -> str:

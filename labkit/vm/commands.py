@@ -38,11 +38,12 @@ def build(say: Say) -> None:
     find_qemu()
     made = building.build(settings.from_environment(), say)
     say(f"{'made' if made else 'up to date'}: {places.location()}")
-    if find() is None:
+    owner = find()
+    if owner is None:
         owner = _summon(say)
         saved = (places.saved() / saved_state.STATE).exists()
         say("a state is saved: the next start is quick" if saved else "no state saved")
-        owner.close()  # who opens a notebook soon finds this VM; otherwise it ends
+    owner.close()  # who opens a notebook soon finds this VM; otherwise it ends
 
 
 def start(say: Say) -> None:
@@ -53,6 +54,7 @@ def start(say: Say) -> None:
     owner = _summon(say)
     owner.say(do="keep")
     _answer(owner)
+    owner.close()
     say("the lab VM runs until: labkit vm stop")
 
 

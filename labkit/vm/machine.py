@@ -21,7 +21,7 @@ from labkit.vm.guest.wake import WORK_TAG
 PROGRAM = "qemu-system-x86_64"
 TCG, KVM = "tcg", "kvm"
 # Emulation keeps translated code, by default in up to a gigabyte.
-_CODE_CACHE_MB = 64
+_CODE_CACHE_MB = 32
 # What numpy and its like ask for; more features cost more emulation.
 _TCG_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+fsgsbase,+rdrand"
 # Under emulation the processor's clock runs with this machine's frequency, which is

@@ -155,6 +155,8 @@ def main() -> int:
     parser.add_argument("--work", required=True)
     parser.add_argument("--tell", type=int, required=True)
     arguments = parser.parse_args()
+    if os.fork():
+        os._exit(0)  # who summoned the VM has nobody to wait for
     signal.signal(signal.SIGTERM, _on_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for a cell
     folder, booted = places.folder("run"), None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from labkit.errors import HostError
 
-MEMORY_MB = 640
+MEMORY_MB = 512
 IDLE_S = 60.0
 
 

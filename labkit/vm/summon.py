@@ -63,8 +63,9 @@ def _start(work: str, say: Say) -> None:
     told_fd, tell_fd = os.pipe()
     argv = [sys.executable, "-m", "labkit.vm.owner", "--work", work]
     with open(folder / LOG, "ab") as log:
-        subprocess.Popen(
+        subprocess.run(  # it leaves at once; the owner is its child, and nobody's
             [*argv, "--tell", str(tell_fd)],
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

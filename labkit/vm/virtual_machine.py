@@ -166,6 +166,8 @@ def _die_with(owner: int) -> Callable[[], None]:
     def prepare() -> None:
         linux = Linux(forked=True)
         linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+        # The VM gives its memory back in small pieces, which huge pages would keep.
+        linux.prctl(PR.SET_THP_DISABLE, 1)
         # The owner may have ended before that took effect.
         if os.getppid() != owner:
             os._exit(1)

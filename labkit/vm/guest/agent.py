@@ -29,6 +29,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from labkit.linux.flags import MS
+from labkit.linux.syscalls import Linux
 from labkit.vm.guest import zygote
 from labkit.vm.guest.wake import set_clock, wake
 
@@ -174,6 +176,9 @@ def _child_signals() -> int:
 
 def main() -> None:
     """Import everything, say so, serve."""
+    # As systemd does on every other machine: new mounts are seen in all namespaces,
+    # which is why a container's plan begins with MakePrivate("/").
+    Linux(forked=True).mount(None, "/", None, MS.REC | MS.SHARED)
     agent = Agent(open_port())
     missing = zygote.import_all()
     agent.say("ready", missing=missing)
