@@ -39,11 +39,16 @@ class Outcome:
 def nbval(
     notebook: Path, environment: Mapping[str, str], cell_s: float = CELL_S
 ) -> Outcome:
-    """Run a notebook under nbval; compare all outputs."""
+    """Run a notebook under nbval; compare all outputs.
+
+    The kernel is this environment's, or python3 of the JUPYTER_PATH that is given.
+    """
+    given = "JUPYTER_PATH" in environment
+    which = ["--nbval-kernel-name=python3"] if given else ["--nbval-current-env"]
     report = Path(os.environ["LABKIT_WORK"], f"nbval-{uuid.uuid4().hex}.xml")
     done = subprocess.run(
         [
-            sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env",
+            sys.executable, "-m", "pytest", "--nbval", *which,
             f"--nbval-cell-timeout={cell_s:g}", f"--junitxml={report}",
             f"--nbval-sanitize-with={PROJECT}/tests/notebooks/sanitize.cfg",
             "-p", "no:cacheprovider", "--color=no", "-q", str(notebook),
