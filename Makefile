@@ -57,7 +57,7 @@ sweep: env  ## find and remove what a crash left on this machine
 
 # In the order of their size: what fails first costs least. Each runs on its own, too.
 TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-vm test-leak
-.PHONY: $(TESTS)
+.PHONY: $(TESTS) test-vm-kernel
 
 test: WANTED := browser vm
 test: env  ## run all tests; says what was skipped, and why
@@ -86,8 +86,12 @@ test-browser: env  ## a real browser runs the chapters
 	$(PYTEST) tests/browser
 
 test-vm: WANTED := vm
-test-vm: env  ## the lab VM: its ends, and the chapters and kernel tests in it
+test-vm: env  ## the lab VM: its ends, and the chapters in it
 	$(PYTEST) tests/vm
+
+test-vm-kernel: WANTED := vm
+test-vm-kernel: env  ## the tests of the primitives on cgroup v2, in the lab VM; slow
+	$(PYTEST) tests/vm/kernel_tests_inside.py
 
 test-leak: env  ## after all that, nothing of ours is left on this machine
 	$(PYTEST) tests/leak

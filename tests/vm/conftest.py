@@ -24,6 +24,7 @@ from labkit.host import is_root
 from labkit.host.places import state_location
 from labkit.vm import build, commands, places, settings
 from labkit.vm.machine import PROGRAM
+from tests.notebooks.nbval_run import PROJECT
 from tests.support.skips import need
 from tests.vm.notebook import Notebook, quietly
 
@@ -49,6 +50,15 @@ def no_vm(built: Path) -> Iterator[None]:
     commands.stop(print)
     yield
     commands.stop(print)
+
+
+@pytest.fixture(scope="module")
+def ready(no_vm: None) -> Iterator[None]:
+    """A VM that shares the whole checkout, and stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_VM_WORK", str(PROJECT))
+        commands.start(print)
+        yield
 
 
 @pytest.fixture
