@@ -7,6 +7,7 @@ It listens on <state>/vm/run/owner.sock. Whoever connects says one of
     {"do": "kernel", "connection": ..., "directory": ..., "environment": ...,
      "parent": the pid of Jupyter}
     {"do": "status"}    {"do": "keep"}    {"do": "stop"}
+    {"do": "retire"}    end, unless somebody uses the VM
 
 A kernel lives as long as the connection on which it was asked for. The VM ends when
 its last kernel has ended and a short time is over, when every Jupyter that asked for
@@ -101,6 +102,11 @@ class Owner:
     def _keep(self, client: Lines, message: dict[str, Any]) -> None:
         self.kept = True
         client.say(event="kept")
+
+    def _retire(self, client: Lines, message: dict[str, Any]) -> None:
+        self.over = not (self.kernels.all or self.kept)
+        if not self.over:
+            client.say(event="kept")
 
     def _stop(self, client: Lines, message: dict[str, Any]) -> None:
         self.over = True
