@@ -61,7 +61,8 @@ class Notebook:
 
     def begin(self, code: str) -> str:
         """Run a cell without waiting for it; return the request's id."""
-        return self.client.execute(code)
+        # Otherwise cells that follow an error within a tenth of a second are left out.
+        return self.client.execute(code, stop_on_error=False)
 
     def reply(self, request: str, timeout_s: float = CELL_S) -> dict[str, Any]:
         """Wait for what a cell that was begun came to."""
