@@ -66,12 +66,6 @@ class MNT(_Flag):
     EXPIRE = 4
 
 
-class UMOUNT(_Flag):
-    """sys/mount.h: the flag of umount2(2) that doesn't follow a symbolic link."""
-
-    NOFOLLOW = 8
-
-
 class O(_Flag):  # noqa: E742  the header's name
     """fcntl.h: flags of open(2)."""
 

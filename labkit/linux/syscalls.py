@@ -37,8 +37,6 @@ CHANGE_THE_CALLER = frozenset(
         "setdomainname",
         "execve",
         "setsid",
-        "setuid",
-        "setgid",
         "setgroups",
         "setresuid",
         "setresgid",

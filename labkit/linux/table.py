@@ -149,8 +149,6 @@ _rows = (
     _from_os("kill", INT, SIGNAL),
     _from_os("pidfd_open", INT, INT),
     _from_os("pidfd_send_signal", FD, SIGNAL, function=signal.pidfd_send_signal),
-    _from_os("setuid", INT),
-    _from_os("setgid", INT),
     _from_os("setgroups", IDS),
     _from_os("setresuid", INT, INT, INT),
     _from_os("setresgid", INT, INT, INT),
