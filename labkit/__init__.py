@@ -14,32 +14,32 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
+import importlib
 import typing
 
-from labkit.errors import LabError
-from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
-from labkit.plan import Child, Plan, Step, step
-from labkit.primitives.cgroups import Cgroup
-from labkit.primitives.mounts import (
-    BindMount,
-    MakePrivate,
-    Mask,
-    MountFilesystem,
-    ReadonlyPath,
-)
-from labkit.primitives.namespaces import (
-    JoinNamespaces,
-    Namespaces,
-    SetHostname,
-    Unshare,
-)
-from labkit.primitives.overlay import Overlay
-from labkit.primitives.overlay_mount import MountOverlay
-from labkit.primitives.process import Exec, Fork
-from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
-
 if typing.TYPE_CHECKING:
-    from labkit.containers import Container, container
+    from labkit.errors import LabError
+    from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
+    from labkit.plan import Child, Plan
+    from labkit.plan.step import Step, step
+    from labkit.primitives.cgroups import Cgroup
+    from labkit.primitives.mounts import (
+        BindMount,
+        MakePrivate,
+        Mask,
+        MountFilesystem,
+        ReadonlyPath,
+    )
+    from labkit.primitives.namespaces import (
+        JoinNamespaces,
+        Namespaces,
+        SetHostname,
+        Unshare,
+    )
+    from labkit.primitives.overlay import Overlay
+    from labkit.primitives.overlay_mount import MountOverlay
+    from labkit.primitives.process import Exec, Fork
+    from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
 
 __version__ = "0.1.0"
 
@@ -78,10 +78,42 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> typing.Any:
-    # A container stands on all the rest: what needs none doesn't wait for it.
-    if name in ("container", "Container"):
-        from labkit import containers
+# Where each name lives. Loaded when it is first asked for: a command that starts for
+# every container must not wait for what it doesn't use.
+_HOMES = {
+    "labkit.containers": ("Container", "container"),
+    "labkit.errors": ("LabError",),
+    "labkit.linux": ("CAP", "CLONE", "MNT", "MS", "Linux", "NamespaceType"),
+    "labkit.plan": ("Child", "Plan", "Step", "step"),
+    "labkit.primitives.cgroups": ("Cgroup",),
+    "labkit.primitives.mounts": (
+        "BindMount",
+        "MakePrivate",
+        "Mask",
+        "MountFilesystem",
+        "ReadonlyPath",
+    ),
+    "labkit.primitives.namespaces": (
+        "JoinNamespaces",
+        "Namespaces",
+        "SetHostname",
+        "Unshare",
+    ),
+    "labkit.primitives.overlay": ("Overlay",),
+    "labkit.primitives.overlay_mount": ("MountOverlay",),
+    "labkit.primitives.process": ("Exec", "Fork"),
+    "labkit.primitives.root": ("Chdir", "Chroot", "MakeDir", "PivotRoot"),
+}
 
-        return getattr(containers, name)
+
+def __getattr__(name: str) -> typing.Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
