@@ -23,6 +23,7 @@ from labkit.host.probing import is_root
 from labkit.linux.views import HostPath
 
 _UNFINISHED = ".new"
+_MARK = "user.labkit"
 _POLL_S = 0.02
 # Others may pass, because a container's ids are others; only the owner may list.
 _MODE = 0o711
@@ -54,13 +55,16 @@ def directory(name: str = "") -> HostPath:
     return path
 
 
-def layers_directory(name: str) -> HostPath:
+def layers_directory(name: str, *, user_marks: bool = False) -> HostPath:
     """Like `directory`, for upper directories of an overlay.
 
+    Args: name [relative path below the state directory]; user_marks [for an overlay
+        that is mounted with userxattr: it keeps its marks in attributes user.*].
     Raises: HostError as `directory` does; also when the state itself lies on an
-        overlay, as in a container's own file tree: mount(2) would answer EINVAL.
+        overlay, as in a container's own file tree: mount(2) would answer EINVAL; or
+        when user_marks can't be kept: mount(2) would say nothing, and a later rm EIO.
     Needs: write permission there.
-    Kernel: Documentation/filesystems/overlayfs.rst, "Upper and Lower".
+    Kernel: Documentation/filesystems/overlayfs.rst, "Upper and Lower"; xattr(7).
     """
     path = directory(name)
     if filesystem_type(path) == "overlay":
@@ -69,6 +73,14 @@ def layers_directory(name: str) -> HostPath:
             f"mount a volume there, or set {VARIABLE} to a place on another filesystem",
             "chapter 06",
             meaning="an overlay's upper directory can't lie on another overlay",
+        )
+    if user_marks and not _keeps_user_marks(path):
+        raise HostError(
+            f"state directory {path}: its filesystem keeps no attributes user.*",
+            f"set {VARIABLE} to a place on a disk (ext4, xfs, btrfs)",
+            "xattr(7)",
+            meaning="an overlay in a user namespace keeps its marks there; "
+            "tmpfs has them since Linux 6.6",
         )
     return path
 
@@ -154,6 +166,17 @@ def unfinished(folder: HostPath) -> tuple[HostPath, ...]:
     halves = (name for name in os.listdir(folder) if name.endswith(_UNFINISHED))
     dead = (name for name in halves if not os.path.exists(f"/proc/{_writer(name)}"))
     return tuple(HostPath(os.path.join(folder, name)) for name in sorted(dead))
+
+
+def _keeps_user_marks(path: HostPath) -> bool:
+    try:
+        os.setxattr(path, _MARK, b"")
+        os.removexattr(path, _MARK)
+    except OSError as refused:
+        if refused.errno != errno.ENOTSUP:
+            raise unusable(path, refused) from refused
+        return False
+    return True
 
 
 def _writer(name: str) -> str:

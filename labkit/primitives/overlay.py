@@ -91,7 +91,7 @@ class Overlay(Handle):
             MountOverlay; None decides by what this process may do].
         Raises: ENOENT or ENOTDIR for a lower layer that isn't there; StateError when
             another notebook has an overlay of this name; HostError when the state lies
-            on an overlay itself.
+            on an overlay itself, or can't keep the marks of one with userxattr.
         Needs: write permission in the state directory.
         Kernel: Documentation/filesystems/overlayfs.rst, "Upper and Lower".
         """
@@ -152,7 +152,7 @@ class Overlay(Handle):
     def _acquire(self) -> None:
         with state.lock(_FOLDER):
             handle.take_over(self.kind, self.name)
-            state.layers_directory(_FOLDER)
+            state.layers_directory(_FOLDER, user_marks=self.userxattr)
             undo = {"directory": self.directory}
             self._record = handle.record(self.kind, self.name, undo)
             remove_tree(self.directory)

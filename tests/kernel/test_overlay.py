@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import NoSuchPath, SyscallError
+from labkit.errors import HostError, NoSuchPath, SyscallError
 from labkit.host import Host, Trial
 from labkit.linux import CLONE, MS, HostPath, Linux
 from labkit.linux.proc import mounts
@@ -20,6 +20,7 @@ from labkit.primitives.namespaces import Unshare
 from labkit.primitives.overlay import Overlay
 from labkit.primitives.overlay_mount import MountOverlay
 from labkit.primitives.root import MakeDir
+from tests.kernel.changed_child import in_child
 from tests.support.skips import need
 
 pytestmark = pytest.mark.usefixtures("as_root")
@@ -203,6 +204,27 @@ def test_in_a_user_namespace_the_marks_are_user_attributes(
             does(child, overlay, script)
             assert computed(overlay.tree()) == shown(child, overlay)
     assert overlay.mount().options().endswith("userxattr")
+
+
+def test_a_place_without_user_attributes_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As tmpfs is before Linux 6.6: the mount would succeed, and rm fail with EIO.
+    lower = tree(tmp_path / "base", BASE)
+    place = tmp_path / "state"
+    place.mkdir()
+    monkeypatch.setenv("LABKIT_STATE", str(place))
+
+    def on_ramfs(linux: Linux) -> str:
+        linux.mount("ramfs", str(place), "ramfs", MS(0), None)
+        with pytest.raises(HostError) as refused:
+            Overlay.create("box", (lower,), userxattr=True)
+        return f"{os.listdir(place / 'overlays')}\n{refused.value}"
+
+    made, *said = in_child(on_ramfs).splitlines()
+    assert made == "[]"
+    assert said[0].endswith("its filesystem keeps no attributes user.*")
+    assert "tmpfs has them since Linux 6.6" in said[1]
 
 
 def maps_root(linux: Linux) -> None:
