@@ -24,9 +24,9 @@ from typing import Any
 from labkit import state
 from labkit.errors import HostError
 from labkit.linux.views import HostPath
+from labkit.packages.apt import Apt
 from labkit.rootfs.busybox import busybox
 from labkit.vm import places, python_files
-from labkit.vm.apt import Apt
 from labkit.vm.initramfs import fixed_part
 from labkit.vm.kernel_image import unpack_kernel
 from labkit.vm.modules import in_load_order

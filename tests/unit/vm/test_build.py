@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import HostError
+from labkit.packages.apt import Apt
 from labkit.vm import cpio
-from labkit.vm.apt import Apt
 from labkit.vm.byte_code import unchecked
 from labkit.vm.file_closure import Closure
 from labkit.vm.initramfs import code_part, code_stamp

@@ -1,8 +1,11 @@
-"""Get a package as an ordinary user, checked by apt against its signed index.
+"""Get packages as an ordinary user, checked by apt against its signed index.
 
 apt keeps its lists and its cache in directories that options can move, so no root is
 needed: the index is fetched into the workspace, its signature is verified with the
 keys of the distribution, and the package against the index. Nothing is installed.
+
+    Apt(workspace)                  an index of its own: update() fetches it
+    Apt.of_this_machine(workspace)  the index that this machine has, as old as it is
 
 Where it comes from is what this machine's apt is set to, or LABKIT_VM_APT: a line of
 sources.list(5).
@@ -13,8 +16,9 @@ Left out: other package formats than Debian's.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 from labkit.errors import HostError
 
@@ -27,6 +31,15 @@ _SIGNED_ONLY = (
     "-o", "Acquire::AllowDowngradeToInsecureRepositories=false",
     # Without it apt calls an update a success that reached no mirror.
     "-o", "APT::Update::Error-Mode=any",
+    # As root apt would drop to a user that can't write into our workspace.
+    "-o", "APT::Sandbox::User=",
+)  # fmt: skip
+# What a package needs to run, and not what goes well with it.
+_NEEDED_ONLY = tuple(
+    f"--no-{relation}"
+    for relation in (
+        "recommends", "suggests", "conflicts", "breaks", "replaces", "enhances",
+    )
 )  # fmt: skip
 
 
@@ -48,6 +61,13 @@ class Apt:
                 "-o", "Dir::Etc::SourceParts=/dev/null",
             )  # fmt: skip
 
+    @classmethod
+    def of_this_machine(cls, workspace: Path) -> Self:
+        """Return apt with the index that is here; it may be old, or there is none."""
+        here = cls.__new__(cls)
+        here.workspace, here._options = workspace, _SIGNED_ONLY
+        return here
+
     def update(self) -> None:
         """Fetch the index and verify its signature.
 
@@ -61,10 +81,25 @@ class Apt:
         lines = (line.strip().partition("Depends: ") for line in listed.splitlines())
         return [package.strip("<>") for _, found, package in lines if found]
 
+    def all_depends(self, names: Iterable[str]) -> str:
+        """Return what `apt-cache depends --recurse` says of some packages."""
+        return self._run("apt-cache", "depends", "--recurse", *_NEEDED_ONLY, *names)
+
+    def show(self, names: Iterable[str]) -> str:
+        """Return what the index says of some packages, every version of them."""
+        return self._run("apt-cache", "show", "--no-all-versions", *names)
+
     def download(self, name: str) -> Path:
         """Download a package into the workspace; return its file."""
-        self._run("apt-get", "-q", "download", name)
+        self.download_all([name])
         return next(self.workspace.glob(f"{name}_*.deb"))
+
+    def download_all(self, names: Iterable[str]) -> None:
+        """Download packages into the workspace.
+
+        Raises: HostError when the mirror hasn't got one as the index describes it.
+        """
+        self._run("apt-get", "-q", "download", *names)
 
     def unpack(self, package: Path, into: Path) -> None:
         """Unpack a package's files; none of its scripts run."""
@@ -94,12 +129,7 @@ def _own_directories(workspace: Path) -> tuple[str, ...]:
     lists, cache = workspace / "lists", workspace / "cache"
     for directory in (lists / "partial", cache / "archives" / "partial"):
         directory.mkdir(parents=True)
-    return (
-        "-o", f"Dir::State::lists={lists}",
-        "-o", f"Dir::Cache={cache}",
-        # As root apt would drop to a user that can't write into our workspace.
-        "-o", "APT::Sandbox::User=",
-    )  # fmt: skip
+    return ("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}")
 
 
 def _failed(program: str, words: Sequence[str], failed: Exception) -> HostError:
