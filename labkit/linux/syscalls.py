@@ -18,6 +18,7 @@ from labkit.errors import SyscallError, WrongProcess
 from labkit.linux.call import Call
 from labkit.linux.files import Files
 from labkit.linux.mounting import Mounting
+from labkit.linux.network import Network
 from labkit.linux.processes import Processes
 from labkit.linux.table import TABLE
 from labkit.linux.views import HostPid
@@ -49,7 +50,7 @@ CHANGE_THE_CALLER = frozenset(
 """Calls after which the calling process isn't what it was."""
 
 
-class Linux(Processes, Mounting, Files):
+class Linux(Processes, Network, Mounting, Files):
     """The Linux kernel that this process runs on.
 
     Args: inside [host pid that steps outside act upon]; forked [True in a process that

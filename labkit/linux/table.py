@@ -16,6 +16,8 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from labkit.linux import rtnetlink
+
 AT_FDCWD = -100  # fcntl.h
 SHOWN_BYTES = 80
 
@@ -83,6 +85,7 @@ LIST = Kind(
 ENVIRONMENT = Kind(lambda value: value, lambda value: f"[{len(value)} variables]")
 IDS = Kind(list, lambda value: "[" + ", ".join(map(str, value)) + "]")
 STRUCT = Kind(lambda value: value, str)
+ATTRIBUTES = Kind(lambda value: value, rtnetlink.shown)
 
 
 def _from_libc(name: str, *kinds: Kind, number: dict[str, int] | None = None) -> Row:
@@ -129,6 +132,14 @@ def _execve(path: str, argv: Sequence[str], envp: Sequence[str]) -> None:
     os.execve(path, list(argv), dict(item.split("=", 1) for item in envp))
 
 
+def _connect(path: str) -> int:
+    import socket  # not before: most processes that use the table never need it
+
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(path)
+        return stream.detach()
+
+
 # Since Linux 5.1 new calls have one number on every machine.
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 _rows = (
@@ -152,6 +163,9 @@ _rows = (
     _from_os("setgroups", IDS),
     _from_os("setresuid", INT, INT, INT),
     _from_os("setresgid", INT, INT, INT),
+    # the network
+    _from_os("rtnetlink", TEXT, ATTRIBUTES, function=rtnetlink.ask),
+    _from_os("connect", PATH, function=_connect),
     # mounts and roots
     _from_libc("mount", PATH, PATH, TEXT, FLAGS, TEXT),
     _from_libc("umount2", PATH, FLAGS),

@@ -22,7 +22,7 @@ _ANSWERS: dict[str, Any] = {
     "fork": 0,  # the rehearsal goes on as the child
     "getpid": 1,
 }
-_OPENS = ("open", "pidfd_open", "open_tree", "fsopen", "fsmount")
+_OPENS = ("open", "connect", "pidfd_open", "open_tree", "fsopen", "fsmount")
 
 
 class Recorder(Linux):

@@ -68,6 +68,11 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
     "chroot": (lambda x: x.chroot("/box"), 'chroot("/box")'),
     "chdir": (lambda x: x.chdir("a\nb"), 'chdir("a\\nb")'),
     "fchdir": (lambda x: x.fchdir(3), "fchdir(3)"),
+    "rtnetlink": (
+        lambda x: x.rtnetlink("link set", link="eth0", net_ns_pid=7),
+        'rtnetlink("link set", link=eth0, net_ns_pid=INSIDE)',
+    ),
+    "connect": (lambda x: x.connect("/s"), 'connect("/s")'),
     "open_tree": (
         lambda x: x.open_tree("/m", OPEN_TREE.CLONE),
         'open_tree(AT_FDCWD, "/m", OPEN_TREE_CLONE)',
