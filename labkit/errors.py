@@ -34,6 +34,9 @@ from labkit.hints import hint_for
 class LabError(Exception):
     """The root of the tree: three lines a learner can act on."""
 
+    step = ""
+    """Which step of a plan raised it, where a whole plan was applied at once."""
+
     def __init__(
         self, message: str, hint: str = "", see: str = "", *, meaning: str = ""
     ) -> None:

@@ -32,7 +32,7 @@ from labkit.linux.call import Call
 from labkit.linux.views import HostPid
 from labkit.plan.channel import Message
 from labkit.plan.conversation import Conversation
-from labkit.plan.events import Event, Exit, Result, event_from_json
+from labkit.plan.events import Event, Exit, Result, event_from_json, event_of
 from labkit.plan.interrupts import uninterrupted
 from labkit.plan.pipes import Pipes
 from labkit.plan.processes import Processes
@@ -262,16 +262,9 @@ class Child:
 
     def _event_of_exec(self, start: int, calls: list[Message]) -> Event:
         # execve's success can't be told by the process: another program is in it now.
-        index, step = len(self.events), self.steps[len(self.events)]
-        return Event(
-            index,
-            len(self.steps),
-            step.describe(),
-            type(step).__name__,
-            step.where,
-            (time.perf_counter_ns() - start) / 1000,
-            tuple(Call(**call) for call in calls),
-        )
+        duration_us = (time.perf_counter_ns() - start) / 1000
+        made = tuple(Call(**call) for call in calls)
+        return event_of(self.steps, len(self.events), duration_us, made)
 
     def _lost(self) -> ChildLost:
         done = len(self.events)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.linux.call import Call
+from labkit.plan.step import Step
 from labkit.text import Text
 
 _NOTHING = Text()
@@ -43,6 +45,15 @@ class Event:
         names = ("index", "total", "step", "kind", "where", "duration_us", "error")
         calls = [call.to_json() for call in self.calls]
         return {**{name: getattr(self, name) for name in names}, "calls": calls}
+
+
+def event_of(
+    steps: Sequence[Step], index: int, duration_us: float, calls: tuple[Call, ...]
+) -> Event:
+    """Return the event of a step that was applied."""
+    step = steps[index]
+    names = step.describe(), type(step).__name__, step.where
+    return Event(index, len(steps), *names, duration_us, calls)
 
 
 def event_from_json(fields: dict[str, Any]) -> Event:

@@ -47,18 +47,10 @@ def obey(channel: Channel, steps: tuple[Step, ...]) -> NoReturn:
 
 def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
     """Apply one step; return what is told of it, or None in a process just forked."""
-    step, error, successor, start = steps[index], None, None, time.perf_counter_ns()
-    me = os.getpid()
-    try:
-        successor = step.apply(linux)
-    except LabError as refused:
-        error = refused
-    except (Exception, SystemExit) as raised:
-        error = _learners_error(step, raised)
+    step, start = steps[index], time.perf_counter_ns()
+    successor, error = applied(step, linux)
     if successor == 0:
         return None
-    if os.getpid() != me:
-        _leave_a_copy(step, error)
     event = Event(
         index,
         len(steps),
@@ -72,6 +64,34 @@ def perform(steps: Sequence[Step], index: int, linux: Timed) -> Message | None:
     sys.stdout.flush()  # what a learner's function printed without a line's end
     told = error.to_json() if error else None
     return {"event": event.to_json(), "error": told, "successor": successor}
+
+
+def applied(step: Step, linux: Linux) -> tuple[int | None, LabError | None]:
+    """Apply one step; return what it returned, and the error that it raised."""
+    successor, error, me = None, None, os.getpid()
+    try:
+        successor = step.apply(linux)
+    except LabError as refused:
+        error = refused
+    except (Exception, SystemExit) as raised:
+        error = _learners_error(step, raised)
+    if os.getpid() != me and successor != 0:
+        _leave_a_copy(step, error)
+    return successor, error
+
+
+def with_default_signals() -> None:
+    """Give back to the process what a program expects to inherit."""
+    signal.set_wakeup_fd(-1)
+    # Python ignores SIGPIPE and SIGXFSZ, and a program inherits that.
+    for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGINT"):
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
+
+
+def name_this_process(name: str) -> None:
+    """Give the process the name that ps(1) shows."""
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
 
 
 def run_command(

@@ -85,15 +85,12 @@ class Outside:
 
     def _become_inside(self, ours: Channel, theirs: Channel) -> NoReturn:
         try:
-            signal.set_wakeup_fd(-1)
-            # Python ignores SIGPIPE and SIGXFSZ, and a program inherits that.
-            for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGINT"):
-                signal.signal(signal.Signals[name], signal.SIG_DFL)
+            inside.with_default_signals()
             for channel in (self.channel, ours):
                 channel.close()
             for fd in (self.wakeup, self._wakeup_end):
                 os.close(fd)
-            _name_this_process("labkit:inside")
+            inside.name_this_process("labkit:inside")
             theirs.send({"ready": True})  # the notebook may look at it from now on
             inside.obey(theirs, self.steps)
         except BaseException:
@@ -242,7 +239,7 @@ def _leave_the_notebook(channel: Channel, output_fd: int) -> None:
         open(fd, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
         for fd in (1, 2)
     )
-    _name_this_process("labkit:outside")
+    inside.name_this_process("labkit:outside")
     Linux(forked=True).prctl(PR.SET_CHILD_SUBREAPER, 1)
 
 
@@ -251,11 +248,6 @@ def _cut_output() -> None:
     if os.fstat(1).st_size > _MOST_OUTPUT:
         os.ftruncate(1, _KEPT_OUTPUT)
         os.write(1, b"\n... (cut by labkit: this program prints too much)\n")
-
-
-def _name_this_process(name: str) -> None:
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:

@@ -9,7 +9,6 @@ Reading order: Where, Rule (After, Requires, FollowedBy, Before), Step, Function
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -106,6 +105,10 @@ class Step:
     rules: ClassVar[tuple[Rule, ...]] = ()
     replaces: ClassVar[bool] = False
     """True for a step after which another program sits in the inside process."""
+    forks: ClassVar[bool] = False
+    """True for a step after which the inside is a new process, the old one's child."""
+    meanwhile: ClassVar[bool] = False
+    """True for a step outside that may take its time: the inside goes on meanwhile."""
 
     def describe(self) -> str:
         """Return one line that says what the step changes, in the kernel's words."""
@@ -145,7 +148,7 @@ class FunctionStep(Step):
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def describe(self) -> str:
-        first_line = (inspect.getdoc(self.function) or "").partition("\n")[0]
+        first_line = (self.function.__doc__ or "").strip().partition("\n")[0]
         return f"{self.function.__name__}: {first_line or 'your own step'}"
 
     def apply(self, linux: Linux) -> int | None:

@@ -30,6 +30,7 @@ class Fork(Step):
     """
 
     man: ClassVar[tuple[str, ...]] = ("fork(2)", "pid_namespaces(7)")
+    forks: ClassVar[bool] = True
 
     def describe(self) -> str:
         return "fork, and go on as the child"
