@@ -5,6 +5,7 @@ Reading order: Host, Privilege, UserNamespaces, IdRange. Tests build them by han
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from labkit.host.cgroup_layout import CgroupLayout
@@ -98,3 +99,8 @@ class Host:
 
     def __repr__(self) -> str:
         return f"<Host: {self}>"
+
+
+def machine_name() -> str:
+    """Return this machine's name for its kind of processor: x86_64, aarch64."""
+    return os.uname().machine
