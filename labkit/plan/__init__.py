@@ -9,12 +9,13 @@ handle     what stays, and how it is found and removed
 program    how a process becomes a program
 conversation, channel, pipes   how notebook, outside and inside talk
 interrupts what Ctrl-C may not come between
+launch     a plan applied by a small process, with nobody looking; gate.py where it
+           waits; serial.py how the plan gets there
 """
 
-from labkit.plan.child import Child
-from labkit.plan.events import Event, Exit, Result
-from labkit.plan.handle import Handle
-from labkit.plan.plan import Plan
+import importlib
+import typing
+
 from labkit.plan.step import (
     After,
     Before,
@@ -25,6 +26,12 @@ from labkit.plan.step import (
     Where,
     step,
 )
+
+if typing.TYPE_CHECKING:
+    from labkit.plan.child import Child
+    from labkit.plan.events import Event, Exit, Result
+    from labkit.plan.handle import Handle
+    from labkit.plan.plan import Plan
 
 __all__ = [
     "After",
@@ -42,3 +49,21 @@ __all__ = [
     "Where",
     "step",
 ]
+
+# Loaded when they are first asked for: who launches a plan has no notebook's child.
+_HOMES = {
+    "Child": "labkit.plan.child",
+    "Event": "labkit.plan.events",
+    "Exit": "labkit.plan.events",
+    "Handle": "labkit.plan.handle",
+    "Plan": "labkit.plan.plan",
+    "Result": "labkit.plan.events",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -8,7 +8,7 @@ died meanwhile takes it along, so that nothing half-made is left.
 from __future__ import annotations
 
 import os
-import traceback
+import sys
 from typing import NoReturn
 
 from labkit.linux.call import Call
@@ -54,7 +54,7 @@ class Inside:
                 self._pass(index)
             self._tell({"done": True})
         except BaseException:
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
 

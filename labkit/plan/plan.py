@@ -11,14 +11,16 @@ plan.run()        fork, all steps, wait: for plans that end in Exec
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from labkit.errors import OrderError, StateError
 from labkit.linux.call import Call
-from labkit.linux.trace import Recorder
-from labkit.plan.child import Child, OnEvent
 from labkit.plan.events import Result
 from labkit.plan.step import Step, matches
 from labkit.text import Text
+
+if TYPE_CHECKING:
+    from labkit.plan.child import Child, OnEvent
 
 
 class Plan:
@@ -96,6 +98,8 @@ class Plan:
 
     def rehearse(self) -> tuple[Call, ...]:
         """Return the system calls that the plan would make, without making one."""
+        from labkit.linux.trace import Recorder
+
         recorder = Recorder()
         for step in self.steps:
             step.apply(recorder)
@@ -112,6 +116,9 @@ class Plan:
         """
         if not unchecked:
             self.check()
+        # Only here, because who launches a plan without a notebook doesn't need it.
+        from labkit.plan.child import Child
+
         return Child(self.steps, on_event)
 
     def run(
