@@ -129,14 +129,23 @@ def take_over(kind: str, name: str) -> Record | None:
     )
 
 
-def _path(kind: str, name: str) -> Path:
+def checked_name(kind: str, name: str) -> str:
+    """Return a name that can be a file's, too.
+
+    Raises: DocumentError for another.
+    """
     if not _NAME.fullmatch(name):
         raise DocumentError(
             f"{kind} {name!r}: not a name",
             "use letters, digits, and . _ - after the first",
             meaning="it becomes the name of a file, a directory or a cgroup",
         )
-    return Path(state.directory(_FOLDER), f"{kind}-{name}.json")
+    return name
+
+
+def _path(kind: str, name: str) -> Path:
+    file_name = f"{kind}-{checked_name(kind, name)}.json"
+    return Path(state.directory(_FOLDER), file_name)
 
 
 def _read(path: Path) -> Record | None:

@@ -1,0 +1,189 @@
+"""A plan as JSON, and back: so it can be kept, sent, and applied by another process.
+
+    to_json(Plan(SetHostname("box")))
+    {"steps": [{"type": "labkit.primitives.namespaces.SetHostname",
+                "fields": {"name": "box"}}]}
+
+JSON and not pickle, because reading it runs no code of the sender's: it can only name
+types of the lab's own, and functions that somebody has put into a file. What JSON lacks
+is an object with one key that says what it is: {"bytes": "..."}, {"dict": [...]}.
+
+Reading order: to_json, from_json, then the kinds of values.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from labkit.errors import DocumentError
+from labkit.plan.kept import from_place, place_of
+from labkit.plan.plan import Plan
+from labkit.plan.step import Step
+
+_OURS = "labkit."
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as a JSON-able mapping.
+
+    Raises: DocumentError for a step that holds what can't be written: a function that
+        isn't in a file, an open file.
+    """
+    return {"steps": [_encode(step) for step in plan]}
+
+
+def from_json(document: Mapping[str, Any]) -> Plan:
+    """Return the plan that `to_json` was given.
+
+    Raises: DocumentError for what is no plan, for a type that this lab doesn't have, or
+        fields that the type doesn't have.
+    """
+    listed = document.get("steps") if isinstance(document, Mapping) else None
+    if not isinstance(listed, list):
+        raise DocumentError(
+            f"no plan: {_short(document)}", 'a plan is {"steps": [...]}'
+        )
+    steps = [_decode(item) for item in listed]
+    for number, step in enumerate(steps):
+        if not isinstance(step, Step):
+            raise DocumentError(f"/steps/{number}: no step: {_short(step)}")
+    return Plan(*steps)
+
+
+class _Form(NamedTuple):
+    # How a kind of value is written below its key, and read.
+    kind: type
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _encode(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is tuple:
+        return [_encode(item) for item in value]
+    for key, form in _FORMS.items():
+        if type(value) is form.kind:
+            return {key: form.write(value)}
+    if isinstance(value, Enum):
+        return {"type": _name(type(value)), "value": value.value}
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [item.name for item in fields(value)]
+        return {"type": _name(type(value)), "fields": _fields_of(value, names)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {"type": _name(type(value)), "fields": _fields_of(value, value._fields)}
+    if isinstance(value, str):  # a kind of text of the lab's own
+        return str(value)
+    if callable(value):
+        return {"function": place_of(value)}
+    raise DocumentError(
+        f"{_short(value)}: can't be written into a plan",
+        "give the step plain values: numbers, texts, tuples",
+        meaning=f"a {type(value).__name__} means nothing in another process",
+    )
+
+
+def _fields_of(value: Any, names: Any) -> dict[str, Any]:
+    return {name: _encode(getattr(value, name)) for name in names}
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "type" in value:
+        return _instance(value)
+    (key, written), *more = value.items() or (("", None),)
+    if key == "function" and not more:
+        return from_place(written)
+    if key not in _FORMS or more:
+        raise DocumentError(
+            f"{_short(value)}: no value of a plan", f"one of {', '.join(_FORMS)}"
+        )
+    return _FORMS[key].read(written)
+
+
+def _instance(value: dict[str, Any]) -> Any:
+    kind = _type(value["type"])
+    if "value" in value and issubclass(kind, Enum):
+        return kind(value["value"])
+    given = {name: _decode(item) for name, item in value.get("fields", {}).items()}
+    known = _names_of_fields(kind)
+    if known is None or set(known) != set(given):
+        raise DocumentError(
+            f"{value['type']}: has other fields than {', '.join(given) or 'none'}",
+            "make the plan again with this version of the lab",
+        )
+    if issubclass(kind, tuple):
+        return kind(**given)
+    # Not by __init__, which may take other words than the fields that it fills.
+    made = object.__new__(kind)
+    for name, item in given.items():
+        object.__setattr__(made, name, item)
+    return made
+
+
+def _names_of_fields(kind: type) -> tuple[str, ...] | None:
+    if is_dataclass(kind):
+        return tuple(item.name for item in fields(kind))
+    return getattr(kind, "_fields", None)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _type(name: Any) -> type:
+    module, _, short = str(name).rpartition(".")
+    found = None
+    if module.startswith(_OURS):
+        try:
+            found = getattr(importlib.import_module(module), short, None)
+        except ModuleNotFoundError:
+            found = None
+    if not isinstance(found, type):
+        raise DocumentError(
+            f"{name}: this lab has no such type",
+            "make the plan again with this version of the lab",
+            meaning="a plan may name steps of the lab, and functions that were kept",
+        )
+    return found
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _pairs(value: Mapping[Any, Any]) -> list[Any]:
+    return [[_encode(key), _encode(item)] for key, item in value.items()]
+
+
+def _sorted(value: frozenset[Any]) -> list[Any]:
+    return [_encode(item) for item in sorted(value)]
+
+
+_FORMS = {
+    "bytes": _Form(
+        bytes,
+        lambda value: value.decode("latin-1"),
+        lambda text: text.encode("latin-1"),
+    ),
+    "list": _Form(
+        list,
+        lambda value: [_encode(item) for item in value],
+        lambda items: [_decode(item) for item in items],
+    ),
+    "dict": _Form(
+        dict, _pairs, lambda pairs: {_decode(k): _decode(item) for k, item in pairs}
+    ),
+    "set": _Form(
+        frozenset, _sorted, lambda items: frozenset(_decode(item) for item in items)
+    ),
+    "plan": _Form(Plan, to_json, from_json),
+}
