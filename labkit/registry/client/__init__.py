@@ -1,0 +1,1 @@
+"""The client of registries: pull and push. Chapter 12."""
