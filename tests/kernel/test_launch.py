@@ -14,16 +14,21 @@ from typing import NoReturn
 import pytest
 
 from labkit.errors import LabError, NoSuchPath, StateError, StepFailed
-from labkit.linux import CLONE, Linux
+from labkit.host import Host
+from labkit.linux import CLONE, HostPath, Linux
 from labkit.linux.flags import PR
 from labkit.plan import Event, Plan, step
 from labkit.plan.launch import Launched, launch
+from labkit.primitives.cgroups import Cgroup, Unified
+from labkit.primitives.cgroups.hierarchy import PREFIX
+from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
 from labkit.primitives.namespaces import SetHostname, Unshare
 from labkit.primitives.process import Exec, Fork
 from labkit.primitives.root import Chdir
 from labkit.primitives.start_gate import AwaitStart
 from labkit.runtime import start_gate
 from tests.kernel.watching import becomes_true, children_of, is_gone, open_files
+from tests.support.skips import need
 
 SLEEP = Exec(["sleep", "1000"])
 
@@ -239,3 +244,68 @@ def succeeds(work: Callable[[], object]) -> bool:
 def names_of(pids: list[int]) -> list[str]:
     """Return the names of some processes, as ps shows them."""
     return [Path(f"/proc/{pid}/comm").read_text().rstrip() for pid in pids]
+
+
+@pytest.mark.usefixtures("as_root")
+class TestClone:
+    """One step instead of two: the inside is born in its namespaces."""
+
+    def test_it_needs_no_process_in_between(self) -> None:
+        plan = Plan(Clone(CLONE.NEWPID | CLONE.NEWUTS), SetHostname("box"), SLEEP)
+        plan.check()
+        launched = launch(plan)
+        status = Path(f"/proc/{launched.pid}/status").read_text()
+        assert f"NSpid:\t{launched.pid}\t1\n" in status
+        assert children_of(os.getpid()) == [launched.pid]
+        launched.kill()
+
+    def test_after_other_steps_it_forks_like_any_other(self) -> None:
+        plan = Plan(Chdir("/proc"), Clone(CLONE.NEWPID), SLEEP)
+        assert succeeds(lambda: as_subreaper(plan))
+
+    def test_its_calls_are_told(self) -> None:
+        events: list[Event] = []
+        plan = Plan(Clone(CLONE.NEWUTS), SetHostname("box"), Exec(["true"]))
+        assert exit_code(launch(plan, subscriber=events.append)) == 0
+        assert [event.calls[0].name for event in events] == [
+            "clone3",
+            "sethostname",
+            "execve",
+        ]
+
+    def test_the_outside_moves_it_while_it_goes_on(self, group: Cgroup) -> None:
+        directories = group.hierarchy.directories(group.name)
+        plan = Plan(Clone(CLONE.NEWPID), PutIntoCgroup("box", directories), SLEEP)
+        launched = launch(plan)
+        assert group.pids() == (launched.pid,)
+        launched.kill()
+
+    def test_its_cgroup_namespace_begins_where_it_was_put(self, group: Cgroup) -> None:
+        directories = group.hierarchy.directories(group.name)
+        join = PutIntoCgroup("box", directories), CatchUp(), Unshare(CLONE.NEWCGROUP)
+        read_fd, write_fd = os.pipe()
+        plan = Plan(Clone(CLONE.NEWPID), *join, Exec(["cat", "/proc/self/cgroup"]))
+        assert exit_code(launch(plan, stdio=(write_fd, write_fd, write_fd))) == 0
+        said = os.read(read_fd, 65536).decode()
+        assert PREFIX not in said and ":/\n" in said
+        os.close(read_fd)
+        os.close(write_fd)
+
+    def test_a_move_that_fails_ends_it(self) -> None:
+        nowhere = PutIntoCgroup("box", (HostPath("/no/such/group"),))
+        with pytest.raises(NoSuchPath, match="/no/such/group"):
+            launch(Plan(Clone(CLONE.NEWPID), nowhere, SLEEP))
+        assert not children_of(os.getpid())
+
+    def test_version_2_makes_it_in_its_cgroup(self, group: Cgroup) -> None:
+        there = isinstance(group.hierarchy, Unified)
+        need("cgroup-v2", there, "the controllers are version 1 here")
+        directory = group.hierarchy.directories(group.name)[0]
+        launched = launch(Plan(Clone(CLONE.NEWPID, directory), SLEEP))
+        assert group.pids() == (launched.pid,)
+        launched.kill()
+
+    @pytest.fixture
+    def group(self, host: Host) -> Iterator[Cgroup]:
+        with Cgroup.create("launched", host) as made:
+            yield made
