@@ -1,4 +1,4 @@
-"""The command `labkit`: doctor, rootfs, sweep, vm.
+"""The command `labkit`: doctor, rootfs, sweep, vm, work.
 
 What a command prints on stdout is its answer; what it is doing goes to stderr. Exit
 codes: 0 well; 1 an error of the lab's, or something isn't real here (doctor); 2 a
@@ -84,6 +84,25 @@ def _parser() -> _Parser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
+    _add_doctor(commands)
+    _add_rootfs(commands)
+
+    sweep = commands.add_parser("sweep", help="remove what a crash left on this host")
+    sweep.add_argument("--dry-run", action="store_true", help="only list it")
+    sweep.set_defaults(run=_sweep)
+
+    vm = commands.add_parser("vm", help="root in a small real Linux, without privilege")
+    vm.add_argument("verb", choices=_VM_VERBS, help="what to do with it")
+    vm.set_defaults(run=_vm)
+
+    work = commands.add_parser("work", help="your work in one file, away and back")
+    work.add_argument("verb", choices=("save", "restore"), help="nothing gets lost")
+    work.add_argument("file", nargs="?", default="my_work.zip", metavar="FILE")
+    work.set_defaults(run=_work)
+    return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor = commands.add_parser(
         "doctor", help="say what is real on this machine, and what to do about the rest"
     )
@@ -97,6 +116,8 @@ def _parser() -> _Parser:
     )
     doctor.set_defaults(run=_doctor)
 
+
+def _add_rootfs(commands: argparse._SubParsersAction[_Parser]) -> None:
     rootfs = commands.add_parser(
         "rootfs", help="make a small root filesystem, and print where it is"
     )
@@ -104,15 +125,6 @@ def _parser() -> _Parser:
     rootfs.add_argument("--list", action="store_true", help="list what can be made")
     rootfs.add_argument("--remove", action="store_true", help="remove it instead")
     rootfs.set_defaults(run=_rootfs)
-
-    sweep = commands.add_parser("sweep", help="remove what a crash left on this host")
-    sweep.add_argument("--dry-run", action="store_true", help="only list it")
-    sweep.set_defaults(run=_sweep)
-
-    vm = commands.add_parser("vm", help="root in a small real Linux, without privilege")
-    vm.add_argument("verb", choices=_VM_VERBS, help="what to do with it")
-    vm.set_defaults(run=_vm)
-    return parser
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -206,6 +218,14 @@ def _vm(arguments: argparse.Namespace) -> int:
         print(*commands.status(), sep="\n")
     else:
         getattr(commands, arguments.verb)(_say)
+    return 0
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    from labkit.course import parcel
+
+    # A file is where the terminal is, and not the learner's folder.
+    print(getattr(parcel, arguments.verb)(os.path.abspath(arguments.file)))
     return 0
 
 

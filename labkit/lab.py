@@ -8,6 +8,7 @@
     source(Chroot)           the code of anything, with its man pages
     card, check, hint        the exercise, its checks, and a way on
     keep, my_container, catch_up     your own runtime
+    download, restore        your work in one file, away and back
     left()                   what is left on this host
 
 Without Jupyter each returns the same as text.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labkit import doctor, sweep
-from labkit.course import catch_up, check, keep, my_container, progress, tasks
+from labkit.course import catch_up, check, keep, my_container, parcel, progress, tasks
 from labkit.course.marker import Marker
 from labkit.course.task import Exercise, Task
 from labkit.errors import DocumentError, LabError
@@ -36,6 +37,7 @@ from labkit.text import Text
 
 if TYPE_CHECKING:
     from labkit.widgets.card import ExerciseCard
+    from labkit.widgets.download import Download
     from labkit.widgets.figure import Figure
     from labkit.widgets.layers_view import LayersView
     from labkit.widgets.meter import Meter
@@ -49,6 +51,7 @@ __all__ = [
     "catch_up",
     "check",
     "compare",
+    "download",
     "fails",
     "figure",
     "hint",
@@ -61,6 +64,7 @@ __all__ = [
     "predict",
     "ready",
     "recall",
+    "restore",
     "source",
     "watch",
 ]
@@ -244,6 +248,22 @@ def hint(id: str) -> Text:
     level = min(progress.standing(id).hints + 1, len(asked.hints))
     progress.note_hint(id, level)
     return Text(f"{id}, hint {level} of {len(asked.hints)}: {asked.hints[level - 1]}")
+
+
+def download() -> Download:
+    """Return all your work as one file, with a link that saves it on your computer."""
+    from labkit.widgets.download import Download
+
+    path = parcel.save(parcel.FILE)
+    return Download(path, path.read_bytes())
+
+
+def restore(file: str = parcel.FILE) -> parcel.Restored:
+    """Bring your work back from a file that `download` has made; nothing gets lost.
+
+    Args: file [beside my_container.py, or an absolute path].
+    """
+    return parcel.restore(file)
 
 
 def left() -> Text:

@@ -86,12 +86,12 @@ def layers_directory(name: str, *, user_marks: bool = False) -> HostPath:
 
 
 def write(
-    path: HostPath, text: str, mode: int = 0o644, *, durable: bool = True
+    path: HostPath, content: str | bytes, mode: int = 0o644, *, durable: bool = True
 ) -> None:
     """Replace a file as a whole: after a crash it is the old one or the new one.
 
-    Args: path [host path; its directory must exist]; text [written as UTF-8]; durable
-        [False for what a power cut ends anyway: a running process].
+    Args: path [host path; its directory must exist]; content [text is written as
+        UTF-8]; durable [False for what a power cut ends anyway: a running process].
     Raises: HostError with the file's name: ENOSPC, EROFS, EACCES.
     Needs: write permission in the directory.
     Kernel: rename(2), fsync(2).
@@ -101,9 +101,9 @@ def write(
     own = f"{os.getpid()}-{threading.get_native_id()}"
     fresh = os.path.join(folder, f".{name}.{own}{_UNFINISHED}")
     try:
-        with open(fresh, "w", encoding="utf-8") as file:
+        with open(fresh, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             # Before rename, because the new name may reach the disk before the content.
             if durable:

@@ -29,7 +29,7 @@ def folder() -> Path:
     return here
 
 
-def write(name: str, text: str) -> Path:
+def write(name: str, content: str | bytes) -> Path:
     """Replace a file of the learner's as a whole; return its path.
 
     Raises: HostError when the folder can't be written.
@@ -37,7 +37,7 @@ def write(name: str, text: str) -> Path:
     path = folder() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        state.write(HostPath(str(path)), text)
+        state.write(HostPath(str(path)), content)
     except (HostError, OSError) as refused:
         raise HostError(
             f"{path}: can't be written",
