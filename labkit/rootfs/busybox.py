@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +21,11 @@ from labkit.errors import HostError
 from labkit.host.elf import is_static
 from labkit.host.surroundings import find_static_busybox, read_distribution
 from labkit.linux.views import ContainerPath, HostPath
+from labkit.packages import Packages
 
 Say = Callable[[str], None]
 PACKAGE = "busybox-static"
 _TIMEOUT_S = 10
-_DOWNLOAD_TIMEOUT_S = 300
-# A repository without a valid signature is refused, whatever apt is set to here.
-_SIGNED_ONLY = (
-    "-o", "APT::Get::AllowUnauthenticated=false",
-    "-o", "Acquire::AllowInsecureRepositories=false",
-    "-o", "Acquire::AllowDowngradeToInsecureRepositories=false",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,68 +87,15 @@ def fetch(workspace: HostPath, say: Say) -> HostPath:
         if not _installed(tool):
             raise _cannot_fetch(f"there is no {tool} here to get it with")
     say(f"no static busybox here: downloading {PACKAGE} with apt-get")
-    failure = _download(workspace, ())
-    if failure:
-        say("apt has no usable index: fetching one (some ten megabytes, for this once)")
-        failure = _download_with_own_index(workspace)
-    packages = sorted(Path(workspace).glob(f"{PACKAGE}_*.deb"))
-    if failure or not packages:
-        raise _cannot_fetch(failure or "apt-get reported success and left no file")
-    say(f"unpacking {packages[0].name}, which apt checked against its signed index")
-    return _unpack(packages[0], workspace)
-
-
-def _download_with_own_index(workspace: HostPath) -> str:
-    lists, cache = (os.path.join(workspace, name) for name in ("lists", "cache"))
-    for folder in (f"{lists}/partial", f"{cache}/archives/partial"):
-        os.makedirs(folder, exist_ok=True)
-    own = ("-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}")
-    # Without Error-Mode apt calls an update a success that reached no mirror. One of
-    # several repositories may be out of reach, so the download decides.
-    update = _apt(workspace, *own, "-o", "APT::Update::Error-Mode=any", "update")
-    failure = _download(workspace, own)
-    return (update or failure) if failure else ""
-
-
-def _download(workspace: HostPath, options: Sequence[str]) -> str:
-    return _apt(workspace, *options, "download", PACKAGE)
-
-
-def _apt(workspace: HostPath, *arguments: str) -> str:
-    # Returns apt's own words when it fails.
-    return _failure(["apt-get", "-q", *_SIGNED_ONLY, *arguments], workspace)
-
-
-def _unpack(package: Path, workspace: HostPath) -> HostPath:
-    failure = _failure(["dpkg-deb", "-x", str(package), "unpacked"], workspace)
-    unpacked = os.path.join(workspace, "unpacked")
-    places = [
-        os.path.join(unpacked, name) for name in ("bin/busybox", "usr/bin/busybox")
-    ]
-    found = next((HostPath(path) for path in places if is_static(HostPath(path))), None)
-    if failure or found is None:
-        raise _cannot_fetch(failure or f"{package.name} holds no static busybox")
-    return found
-
-
-def _failure(argv: Sequence[str], directory: HostPath) -> str:
     try:
-        done = subprocess.run(
-            argv,
-            cwd=directory,
-            env=_plain_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DOWNLOAD_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{argv[0]} didn't end in {_DOWNLOAD_TIMEOUT_S} s"
-    if done.returncode == 0:
-        return ""
-    errors = (line for line in done.stderr.splitlines() if line.startswith("E: "))
-    return next(errors, f"{argv[0]} ended with {done.returncode}").removeprefix("E: ")
+        unpacked = Packages(Path(workspace), say).unpack([PACKAGE], "unpacked")
+    except HostError as failed:
+        raise _cannot_fetch(failed.meaning) from failed
+    places = [f"{unpacked.root}/{name}" for name in ("bin/busybox", "usr/bin/busybox")]
+    found = next((HostPath(path) for path in places if is_static(HostPath(path))), None)
+    if found is None:
+        raise _cannot_fetch(f"{PACKAGE} holds no static busybox")
+    return found
 
 
 def _ask(path: HostPath, *arguments: str) -> str:
@@ -174,11 +115,6 @@ def _ask(path: HostPath, *arguments: str) -> str:
 def _installed(tool: str) -> bool:
     folders = os.get_exec_path()
     return any(os.access(os.path.join(folder, tool), os.X_OK) for folder in folders)
-
-
-def _plain_environment() -> Mapping[str, str]:
-    # English messages, because the lines that start with E: are looked for.
-    return {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
 
 
 def _cannot_fetch(meaning: str) -> HostError:
