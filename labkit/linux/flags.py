@@ -45,8 +45,12 @@ class MS(_Flag):
     NOSUID = 2
     NODEV = 4
     NOEXEC = 8
+    SYNCHRONOUS = 16
     REMOUNT = 32
+    DIRSYNC = 128
+    NOSYMFOLLOW = 256
     NOATIME = 1024
+    NODIRATIME = 2048
     BIND = 4096
     MOVE = 8192
     REC = 16384
@@ -81,10 +85,20 @@ class O(_Flag):  # noqa: E742  the header's name
     PATH = os.O_PATH
 
 
+class RESOLVE(_Flag):
+    """linux/openat2.h: how openat2(2) walks a path."""
+
+    NO_MAGICLINKS = 0x02
+    NO_SYMLINKS = 0x04
+    BENEATH = 0x08
+    IN_ROOT = 0x10
+
+
 class OPEN_TREE(_Flag):
     """linux/mount.h: flags of open_tree(2)."""
 
     CLONE = 1
+    RECURSIVE = 0x8000  # AT_RECURSIVE
     CLOEXEC = os.O_CLOEXEC
 
 
@@ -102,7 +116,12 @@ class MOUNT_ATTR(_Flag):
     NOSUID = 0x2
     NODEV = 0x4
     NOEXEC = 0x8
+    NOATIME = 0x10
+    STRICTATIME = 0x20
+    ATIMES = 0x70  # MOUNT_ATTR__ATIME: all bits of the choice between the three
+    NODIRATIME = 0x80
     IDMAP = 0x100000
+    NOSYMFOLLOW = 0x200000
 
 
 class AT(_Flag):
@@ -129,6 +148,7 @@ class PR(IntEnum):
 
     SET_PDEATHSIG = 1
     SET_DUMPABLE = 4
+    SET_KEEPCAPS = 8
     SET_NAME = 15
     CAPBSET_READ = 23
     CAPBSET_DROP = 24

@@ -100,15 +100,19 @@ class Mounting(Caller):
         """
         return int(self._call("open_tree", AT_FDCWD, path, flags))
 
-    def move_mount(self, mount_fd: int, target: str) -> None:
-        """Attach a detached mount at a path.
+    def move_mount(self, mount_fd: int, target: str | int) -> None:
+        """Attach a detached mount at a path, or where a descriptor leads.
 
+        Args: target [a path, or a descriptor: that can't be exchanged meanwhile].
         Raises: EINVAL when mount_fd is no mount, ENOENT for a bad target.
         Needs: CAP_SYS_ADMIN in the user namespace that owns your mount namespace.
         Kernel: move_mount(2), since Linux 5.2.
         """
-        empty = MOVE_MOUNT.F_EMPTY_PATH
-        self._call("move_mount", mount_fd, "", AT_FDCWD, target, empty)
+        how = MOVE_MOUNT.F_EMPTY_PATH
+        if isinstance(target, int):
+            how |= MOVE_MOUNT.T_EMPTY_PATH
+        place = (target, "") if isinstance(target, int) else (AT_FDCWD, target)
+        self._call("move_mount", mount_fd, "", *place, how)
 
     def fsopen(self, fstype: str) -> int:
         """Return a descriptor on which a new file system is configured.
@@ -145,17 +149,19 @@ class Mounting(Caller):
         return int(self._call("fsmount", fs_fd, 0, attributes))
 
     def mount_setattr(
-        self, path: str, attributes: MountAttributes, *, recursive: bool = False
+        self, path: str | int, attributes: MountAttributes, *, recursive: bool = False
     ) -> None:
         """Change attributes or propagation of a mount, or of all mounts below it.
 
+        Args: path [or a descriptor of the mount]; recursive [those below it, too].
         Raises: EINVAL when path is no mount point, EPERM for a locked attribute.
         Needs: CAP_SYS_ADMIN in the user namespace that owns your mount namespace.
         Kernel: mount_setattr(2), since Linux 5.12.
         """
         struct = attributes.as_struct()
         flags = AT.RECURSIVE if recursive else AT(0)
+        if isinstance(path, int):
+            flags |= AT.EMPTY_PATH
+        place = (path, "") if isinstance(path, int) else (AT_FDCWD, path)
         size = ctypes.sizeof(struct)
-        self._call(
-            "mount_setattr", AT_FDCWD, path, flags, _Pointed(struct, attributes), size
-        )
+        self._call("mount_setattr", *place, flags, _Pointed(struct, attributes), size)

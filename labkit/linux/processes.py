@@ -192,6 +192,15 @@ class Processes(Caller):
         """
         self._call("setdomainname", name, len(os.fsencode(name)))
 
+    def umask(self, mask: int) -> int:
+        """Set which permissions new files of this process don't get; return the old.
+
+        Raises: nothing.
+        Needs: nothing.
+        Kernel: umask(2).
+        """
+        return int(self._call("umask", mask))
+
     def setgroups(self, groups: Sequence[int]) -> None:
         """Set this process's supplementary groups.
 

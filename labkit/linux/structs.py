@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import dataclass
 
-from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS
+from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS, RESOLVE, O
 
 
 class clone_args(ctypes.Structure):
@@ -27,6 +28,12 @@ class mount_attr(ctypes.Structure):
         (name, ctypes.c_uint64)
         for name in ("attr_set", "attr_clr", "propagation", "userns_fd")
     ]
+
+
+class open_how(ctypes.Structure):
+    """linux/openat2.h, struct open_how: the argument of openat2(2)."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
 
 
 class cap_header(ctypes.Structure):
@@ -87,6 +94,22 @@ class MountAttributes:
     def as_struct(self) -> mount_attr:
         """Return what goes to mount_setattr(2)."""
         return mount_attr(self.attr_set, self.attr_clr, self.propagation, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHow:
+    """How openat2(2) opens: flags as for open(2), and how it walks the path."""
+
+    flags: O = O(0)
+    mode: int = 0
+    resolve: RESOLVE = RESOLVE(0)
+
+    def __str__(self) -> str:
+        return f"{{flags={self.flags}, resolve={self.resolve}}}"
+
+    def as_struct(self) -> open_how:
+        """Return what goes to openat2(2); the descriptor will be close-on-exec."""
+        return open_how(self.flags | os.O_CLOEXEC, self.mode, self.resolve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from labkit.linux.network import Network
 from labkit.linux.processes import Processes
 from labkit.linux.table import TABLE
 from labkit.linux.views import HostPid
+from labkit.linux.walking import Walking
 
 CHANGE_THE_CALLER = frozenset(
     # fmt: off
@@ -38,6 +39,7 @@ CHANGE_THE_CALLER = frozenset(
         "setdomainname",
         "execve",
         "setsid",
+        "umask",
         "setgroups",
         "setresuid",
         "setresgid",
@@ -50,7 +52,7 @@ CHANGE_THE_CALLER = frozenset(
 """Calls after which the calling process isn't what it was."""
 
 
-class Linux(Processes, Network, Mounting, Files):
+class Linux(Processes, Network, Mounting, Files, Walking):
     """The Linux kernel that this process runs on.
 
     Args: inside [host pid that steps outside act upon]; forked [True in a process that

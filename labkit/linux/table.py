@@ -132,6 +132,22 @@ def _execve(path: str, argv: Sequence[str], envp: Sequence[str]) -> None:
     os.execve(path, list(argv), dict(item.split("=", 1) for item in envp))
 
 
+def _mkdirat(dir_fd: int, path: str, mode: int) -> None:
+    os.mkdir(path, mode, dir_fd=dir_fd)
+
+
+def _mknodat(dir_fd: int, path: str, mode: int, device: int) -> None:
+    os.mknod(path, mode, device, dir_fd=dir_fd)
+
+
+def _symlinkat(target: str, dir_fd: int, path: str) -> None:
+    os.symlink(target, path, dir_fd=dir_fd)
+
+
+def _readlinkat(dir_fd: int, path: str) -> str:
+    return os.readlink(path, dir_fd=dir_fd)
+
+
 def _connect(path: str) -> int:
     import socket  # not before: most processes that use the table never need it
 
@@ -142,11 +158,17 @@ def _connect(path: str) -> int:
 
 # Since Linux 5.1 new calls have one number on every machine.
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
+
+
+def _new(number: int) -> dict[str, int]:
+    return dict.fromkeys(_SAME_EVERYWHERE, number)
+
+
 _rows = (
     # namespaces and processes
     _from_libc("unshare", FLAGS),
     _from_libc("setns", FD, FLAGS),
-    _from_libc("clone3", STRUCT, INT, number=dict.fromkeys(_SAME_EVERYWHERE, 435)),
+    _from_libc("clone3", STRUCT, INT, number=_new(435)),
     _from_libc("prctl", NAMED, INT, INT, INT, INT),
     _from_libc("capget", STRUCT, STRUCT),
     _from_libc("capset", STRUCT, STRUCT),
@@ -160,6 +182,7 @@ _rows = (
     _from_os("kill", INT, SIGNAL),
     _from_os("pidfd_open", INT, INT),
     _from_os("pidfd_send_signal", FD, SIGNAL, function=signal.pidfd_send_signal),
+    _from_os("umask", MODE),
     _from_os("setgroups", IDS),
     _from_os("setresuid", INT, INT, INT),
     _from_os("setresgid", INT, INT, INT),
@@ -181,15 +204,20 @@ _rows = (
     _from_libc("mount_setattr", FD, PATH, FLAGS, STRUCT, INT),
     # files
     _from_os("open", PATH, FLAGS, MODE),
+    _from_libc("openat2", FD, PATH, STRUCT, INT, number=_new(437)),
     _from_os("close", FD),
     _from_os("read", FD, INT),
     _from_os("write", FD, DATA),
     _from_os("dup2", FD, FD),
     _from_os("mkdir", PATH, MODE),
     _from_os("rmdir", PATH),
+    _from_os("mkdirat", FD, PATH, MODE, function=_mkdirat),
     _from_os("mknod", PATH, MODE, INT),
+    _from_os("mknodat", FD, PATH, MODE, INT, function=_mknodat),
     _from_os("symlink", PATH, PATH),
+    _from_os("symlinkat", PATH, FD, PATH, function=_symlinkat),
     _from_os("readlink", PATH),
+    _from_os("readlinkat", FD, PATH, function=_readlinkat),
     _from_os("link", PATH, PATH),
     _from_os("unlink", PATH),
     _from_os("rename", PATH, PATH),

@@ -18,11 +18,12 @@ from labkit.linux.views import HostPid
 _ANSWERS: dict[str, Any] = {
     "read": b"",
     "readlink": "",
+    "readlinkat": "",
     "waitpid": (1, 0),
     "fork": 0,  # the rehearsal goes on as the child
     "getpid": 1,
 }
-_OPENS = ("open", "connect", "pidfd_open", "open_tree", "fsopen", "fsmount")
+_OPENS = ("open", "connect", "openat2", "pidfd_open", "open_tree", "fsopen", "fsmount")
 
 
 class Recorder(Linux):

@@ -58,6 +58,27 @@ class MakePrivate(Step):
         return None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class MakeSlave(MakePrivate):
+    """Let nothing of a mount, and of all below it, out; what the host mounts comes in.
+
+    What the host detaches goes inside as well: a private copy would hold it.
+
+    Args: path [as the inside sees it, a mount point].
+    Raises: EINVAL when path is no mount point, EPERM without the capability.
+    Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
+    Kernel: mount_namespaces(7), SHARED SUBTREES.
+    Spec: OCI runtime, linux.rootfsPropagation.
+    """
+
+    def describe(self) -> str:
+        return f"let no mount below {self.path} out"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.mount(None, self.path, None, MS.REC | MS.SLAVE)
+        return None
+
+
 _PRIVATE_FIRST = After(
     MakePrivate, "a mount below a shared one would appear on the host as well"
 )

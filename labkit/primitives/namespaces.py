@@ -121,6 +121,34 @@ class JoinNamespaces(Step):
         return None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class JoinNamespace(Step):
+    """Enter the namespace that a path leads to: another container's, or a kept one.
+
+    Args: path [host path: /proc/PID/ns/net, or a bind mount of one]; kind [which kind
+        it must be].
+    Raises: ENOENT for a missing path, EINVAL when it is of another kind, EPERM without
+        the capability.
+    Needs: CAP_SYS_ADMIN in the user namespace that owns it, and in yours.
+    Kernel: setns(2). Spec: OCI runtime, linux.namespaces, path.
+    """
+
+    path: str
+    kind: NamespaceType
+
+    man: ClassVar[tuple[str, ...]] = ("setns(2)",)
+    needs: ClassVar[str] = "CAP_SYS_ADMIN in the owners of the namespace"
+
+    def describe(self) -> str:
+        return f"join the {self.kind.value} namespace of {self.path}"
+
+    def apply(self, linux: Linux) -> int | None:
+        fd = linux.open(self.path)
+        linux.setns(fd, self.kind.clone)
+        linux.close(fd)
+        return None
+
+
 SetHostname.rules = (
     After(Unshare(CLONE.NEWUTS), "before it, the name would be the host's own"),
 )

@@ -27,6 +27,11 @@ class Module:
         """Return the folder below labkit/, or "" for a file right in it."""
         return str(self).split("/")[1] if str(self).count("/") > 1 else ""
 
+    @property
+    def package(self) -> str:
+        """Return the directory that it is in: a package within another counts alone."""
+        return str(self.path.parent.relative_to(PROJECT))
+
     @cached_property
     def text(self) -> str:
         """Return the source."""

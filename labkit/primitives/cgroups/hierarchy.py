@@ -168,7 +168,7 @@ class Legacy:
             for directory in self.directories(name):
                 linux.mkdir(directory)
                 made.append(directory)
-                _fill_cpuset(linux, directory)
+                fill_cpuset(linux, directory)
         except SyscallError:
             for directory in made:
                 linux.rmdir(directory)
@@ -245,8 +245,15 @@ def _above_leaf(parent: HostPath) -> HostPath:
     return HostPath(os.path.dirname(parent)) if parent.endswith(f"/{LEAF}") else parent
 
 
-def _fill_cpuset(linux: Linux, directory: HostPath) -> None:
-    # Where cpuset shares a tree with cpu, a new group has no CPUs and takes no process.
+def fill_cpuset(linux: Linux, directory: HostPath) -> None:
+    """Give a new v1 group its parent's CPUs: without any it would take no process.
+
+    Where cpuset shares a tree with cpu, that concerns a group of cpu's, too.
+
+    Raises: EACCES when the group isn't yours.
+    Needs: write permission in the group.
+    Kernel: cpuset(7).
+    """
     for file in ("cpuset.cpus", "cpuset.mems"):
         if os.path.exists(f"{directory}/{file}"):
             of_parent = linux.read_file(f"{os.path.dirname(directory)}/{file}")

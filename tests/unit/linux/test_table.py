@@ -12,8 +12,8 @@ import pytest
 
 from labkit.errors import NoSuchPath
 from labkit.linux import CAP, CLONE, MNT, MS, Linux, Recorder
-from labkit.linux.flags import FSCONFIG, MOUNT_ATTR, OPEN_TREE, PR, O
-from labkit.linux.structs import CapabilitySets, CloneArgs, MountAttributes
+from labkit.linux.flags import FSCONFIG, MOUNT_ATTR, OPEN_TREE, PR, RESOLVE, O
+from labkit.linux.structs import CapabilitySets, CloneArgs, MountAttributes, OpenHow
 from labkit.linux.table import TABLE
 
 NO_CAPS = CapabilitySets(frozenset(), frozenset(), frozenset())
@@ -56,6 +56,7 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
         lambda x: x.pidfd_send_signal(4, 9),
         "pidfd_send_signal(4, SIGKILL)",
     ),
+    "umask": (lambda x: x.umask(0o022), "umask(022)"),
     "setgroups": (lambda x: x.setgroups([1, 2]), "setgroups([1, 2])"),
     "setresuid": (lambda x: x.setresuid(1, 2, 3), "setresuid(1, 2, 3)"),
     "setresgid": (lambda x: x.setresgid(1, 2, 3), "setresgid(1, 2, 3)"),
@@ -96,6 +97,17 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
         lambda x: x.open("/f", O.WRONLY | O.CREAT, 0o600),
         'open("/f", O_WRONLY|O_CREAT, 0600)',
     ),
+    "openat2": (
+        lambda x: x.openat2(3, "d", OpenHow(O.PATH, resolve=RESOLVE.IN_ROOT)),
+        'openat2(3, "d", {flags=O_PATH, resolve=RESOLVE_IN_ROOT}, 24)',
+    ),
+    "mkdirat": (lambda x: x.mkdirat(3, "d", 0o755), 'mkdirat(3, "d", 0755)'),
+    "mknodat": (
+        lambda x: x.mknodat(3, "n", stat.S_IFCHR | 0o666, os.makedev(1, 3)),
+        'mknodat(3, "n", 020666, 259)',
+    ),
+    "symlinkat": (lambda x: x.symlinkat("to", 3, "l"), 'symlinkat("to", 3, "l")'),
+    "readlinkat": (lambda x: x.readlinkat(3, "l"), 'readlinkat(3, "l")'),
     "close": (lambda x: x.close(3), "close(3)"),
     "read": (lambda x: x.read(3, 10), "read(3, 10)"),
     "write": (lambda x: x.write(3, b"deny\n"), 'write(3, "deny\\n")'),

@@ -1,0 +1,106 @@
+"""Paths in a root that isn't ours yet: walked so that no link leads out. Chapter 05.
+
+An image, or another container that shares a volume, may hold a link where a mount is to
+go: /data -> /etc. Followed by us, who still see the host, it would mean the host's /etc
+(CVE-2021-30465). openat2 with RESOLVE_IN_ROOT walks as the container itself will, and
+the descriptor that it returns can't be exchanged for another place any more.
+
+    the working directory is the new root:  linux.chdir(rootfs)
+    directory_in_root(linux, "/data")       a descriptor; made where it is missing
+    file_in_root(linux, "/etc/hosts")       the same for a file
+    through(fd)                             a path that leads there: /proc/self/fd/7
+
+Reading order as above. Left out: Linux before 5.6, which has no openat2.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from labkit.linux.flags import RESOLVE, O
+from labkit.linux.structs import OpenHow
+from labkit.linux.syscalls import Linux
+from labkit.linux.table import AT_FDCWD
+
+_SAFELY = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
+_MOST_LINKS = 40  # path_resolution(7)
+
+
+def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
+    """Return a descriptor of what a path means once the working directory is the root.
+
+    Args: path [container path]; flags [O.PATH by default].
+    Raises: ENOENT, ENOTDIR; ELOOP for a magic link of proc.
+    Needs: nothing beyond the permissions.
+    Kernel: openat2(2), since Linux 5.6.
+    """
+    return linux.openat2(AT_FDCWD, path.lstrip("/") or ".", OpenHow(flags, 0, _SAFELY))
+
+
+def directory_in_root(linux: Linux, path: str, links: int = _MOST_LINKS) -> int:
+    """Return a descriptor of a directory in the root; make what is missing of its way.
+
+    Args: path [container path]; links [how many dangling links are followed].
+    Raises: ENOTDIR when a part of the way is a file, EROFS, EACCES, ELOOP.
+    Needs: write permission where something is missing.
+    Kernel: openat2(2), mkdirat(2).
+    """
+    try:
+        return open_in_root(linux, path, O.PATH | O.DIRECTORY)
+    except FileNotFoundError:
+        # ENOENT: made from the first missing part on. A root is there itself.
+        if not path.strip("/") or not links:
+            raise
+    parent, name = os.path.split(path.rstrip("/"))
+    parent_fd = directory_in_root(linux, parent, links)
+    try:
+        linux.mkdirat(parent_fd, name)
+    except FileExistsError:  # EEXIST: a link whose target is missing
+        target = os.path.join(parent, linux.readlinkat(parent_fd, name))
+        linux.close(directory_in_root(linux, target, links - 1))
+    finally:
+        linux.close(parent_fd)
+    return open_in_root(linux, path, O.PATH | O.DIRECTORY)
+
+
+def file_in_root(linux: Linux, path: str) -> int:
+    """Return a descriptor of a file in the root; make an empty one where there is none.
+
+    Args: path [container path].
+    Raises: ENOTDIR, EROFS, EACCES.
+    Needs: write permission where something is missing.
+    Kernel: openat2(2), mknodat(2).
+    """
+    try:
+        return open_in_root(linux, path)
+    except FileNotFoundError:  # ENOENT
+        parent, name = os.path.split(path.rstrip("/"))
+    parent_fd = directory_in_root(linux, parent)
+    try:
+        linux.mknodat(parent_fd, name, stat.S_IFREG | 0o755)
+    except FileExistsError:  # EEXIST: a link whose target is missing
+        target = os.path.join(parent, linux.readlinkat(parent_fd, name))
+        linux.close(file_in_root(linux, target))
+    finally:
+        linux.close(parent_fd)
+    return open_in_root(linux, path)
+
+
+def through(fd: int) -> str:
+    """Return a path that leads where a descriptor leads, for calls that want a path."""
+    return f"/proc/self/fd/{fd}"
+
+
+def is_directory(linux: Linux, fd: int) -> bool:
+    """Say whether a descriptor is a directory's.
+
+    Raises: what openat2 raises, but for ENOTDIR.
+    Needs: nothing.
+    Kernel: openat2(2).
+    """
+    try:
+        linux.close(linux.openat2(fd, ".", OpenHow(O.PATH | O.DIRECTORY)))
+    except NotADirectoryError:
+        return False
+    return True
