@@ -70,8 +70,13 @@ def _any_overlay(host: Host) -> str:
 
 
 def _upper_layers(host: Host) -> str:
-    on_overlay = host.state.filesystem == "overlay"
-    return "the lab's state lies on an overlay" if on_overlay else ""
+    if host.state.filesystem == "overlay":
+        return "the lab's state lies on an overlay"
+    marks_of_root = host.trials.works(Trial.OVERLAY)
+    on_tmpfs = host.state.filesystem == "tmpfs" and not host.linux_at_least(6, 6)
+    if on_tmpfs and not marks_of_root:
+        return "the lab's state lies on a tmpfs that keeps no attributes user.*"
+    return ""
 
 
 def _usable(controller: str, host: Host) -> str:
@@ -108,7 +113,7 @@ PROC = Need("a /proc of its own", partial(_trial, Trial.PROC), remedies.proc)
 PIVOT_ROOT = Need("pivot_root", partial(_trial, Trial.PIVOT_ROOT), remedies.namespaces)
 OVERLAY = Need("overlay mounts", _any_overlay, remedies.overlay)
 UPPER = Need("upper directories", _upper_layers, lambda host:
-             "set LABKIT_STATE to a directory on another filesystem: a volume, a tmpfs")
+             "set LABKIT_STATE to a directory on another filesystem: a disk, a volume")
 MEMORY = _limit("memory limits", "memory")
 PIDS = _limit("process limits", "pids")
 CPU = _limit("CPU limits", "cpu")

@@ -21,7 +21,9 @@ def as_ordinary_user(
     Returns: the function's result as text, or the error that it raised.
     """
     read_fd, write_fd = os.pipe()
-    with tempfile.TemporaryDirectory(prefix="labkit-user-") as home:
+    # Beside the run's own state: on a disk, where an overlay's marks can be kept.
+    place = os.path.dirname(os.environ["LABKIT_STATE"])
+    with tempfile.TemporaryDirectory(prefix="user-", dir=place) as home:
         os.chown(home, NOBODY, NOBODY)
         child = os.fork()
         if child == 0:

@@ -212,6 +212,18 @@ def test_state_on_an_overlay_takes_the_chapters_with_layers() -> None:
     assert "LABKIT_STATE" in remedies(report, "06")[0]
 
 
+@pytest.mark.parametrize(("release", "missing"), [("6.1.0", True), ("6.6.0", False)])
+def test_a_tmpfs_holds_an_ordinary_users_layers_since_linux_6_6(
+    release: str, missing: bool
+) -> None:
+    place = StatePlace(HostPath("/tmp/labkit"), "tmpfs")
+    report = examine(replace(USER, state=place, release=release))
+    needs = {one.need for one in report.chapter("07").findings}
+    assert ("upper directories" in needs) is missing
+    as_root = examine(replace(ROOT, state=place, release=release))
+    assert as_root.chapter("07").findings == ()
+
+
 def test_state_that_cannot_be_written_takes_every_chapter() -> None:
     place = StatePlace(HostPath("/var/lib/labkit"), "ext4", writable=False)
     assert set(words(examine(replace(ROOT, state=place))).values()) == {"not here"}
