@@ -55,16 +55,13 @@ sweep: env  ## find and remove what a crash left on this machine
 
 # --- The tests -------------------------------------------------------------------
 
-# In the order of their size: what fails first costs least. Each runs on its own, too.
+# Each kind runs on its own, too; `make test` runs them in two lanes, side by side.
 TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-vm test-leak
 .PHONY: $(TESTS) test-vm-kernel
 
 test: WANTED := browser vm
 test: env  ## run all tests; says what was skipped, and why
-	@export LABKIT_HOST_BEFORE=$$(mktemp); \
-	    $(PY) -m tests.support.ours >$$LABKIT_HOST_BEFORE; \
-	    $(MAKE) --no-print-directory --keep-going $(TESTS); \
-	    code=$$?; rm $$LABKIT_HOST_BEFORE; exit $$code
+	@exec $(PY) -m tests.support.lanes
 
 test-style: env  ## the code is as readable as tests/style promises
 	$(PYTEST) tests/style
@@ -86,12 +83,12 @@ test-browser: env  ## a real browser runs the chapters
 	$(PYTEST) tests/browser
 
 test-vm: WANTED := vm
-test-vm: env  ## the lab VM: its ends, and the chapters in it
+test-vm: env  ## the lab VM: its ends, and the chapters and kernel tests in it
 	$(PYTEST) tests/vm
 
 test-vm-kernel: WANTED := vm
-test-vm-kernel: env  ## the tests of the primitives on cgroup v2, in the lab VM; slow
-	$(PYTEST) tests/vm/kernel_tests_inside.py
+test-vm-kernel: env  ## the tests of the primitives on cgroup v2, in the lab VM
+	$(PYTEST) tests/vm/test_kernel_tests_inside.py
 
 test-leak: env  ## after all that, nothing of ours is left on this machine
 	$(PYTEST) tests/leak

@@ -76,8 +76,11 @@ class Lab:
 
 
 @contextmanager
-def running_lab(root: Path) -> Iterator[Lab]:
-    """Run a JupyterLab of our own; it and its kernels end with the block."""
+def running_lab(root: Path, *, tidy: bool = True) -> Iterator[Lab]:
+    """Run a JupyterLab of our own; it and its kernels end with the block.
+
+    Args: tidy [end the kernels first; False leaves that to Jupyter].
+    """
     port = _free_port()
     environment = {
         **os.environ,
@@ -98,7 +101,8 @@ def running_lab(root: Path) -> Iterator[Lab]:
     try:
         _wait_until_it_answers(lab, server)
         yield lab
-        lab.shut_down_kernels()
+        if tidy:
+            lab.shut_down_kernels()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=20)

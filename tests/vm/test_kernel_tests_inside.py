@@ -1,0 +1,46 @@
+"""The tests of the primitives once more, in the lab VM: there with cgroup version 2.
+
+`make test-vm-kernel` runs them alone.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+from tests.notebooks.nbval_run import PROJECT
+from tests.vm.notebook import Notebook
+
+TESTS_S = 1500.0
+# What a machine with version 2 and without a package index can't have. With
+# LABKIT_NO_SKIPS=1 every other skip is a failure there as well.
+MISSING_INSIDE = "cgroup-v1 freezer apt no-newuidmap"
+# pytest in the VM, as in a terminal there: a run of its own, no part of this one. Its
+# state lies on the VM's disk, because only a disk takes I/O limits.
+PYTEST = f"""
+    import os, subprocess, sys
+    from labkit import state
+    environment = dict(os.environ, LABKIT_ALLOW_SKIPS="{MISSING_INSIDE}")
+    environment["LABKIT_TEST_DIR"] = state.directory()
+    for name in ("LABKIT_TEST_RUN", "LABKIT_TEST_BESIDE", "LABKIT_WORK"):
+        environment.pop(name, None)
+    options = ["-p", "no:cacheprovider", "--color=no", "-q", "--tb=short"]
+    pytest = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *options, "tests/kernel"], text=True,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    for line in pytest.stdout:
+        print(line, end="", flush=True)
+    print("pytest ended with", pytest.wait())
+"""
+
+
+@pytest.mark.timeout(TESTS_S + 60)
+def test_the_kernel_tests_pass_on_version_2(
+    ready: None, notebook: Callable[..., Notebook], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = notebook(PROJECT).run(textwrap.dedent(PYTEST), TESTS_S)
+    with capsys.disabled():
+        print(f"\nin the lab VM:\n{said}")
+    assert said.endswith("pytest ended with 0")
