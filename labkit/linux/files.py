@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from labkit.errors import SyscallError, syscall_error
 from labkit.linux.call import Caller
 from labkit.linux.flags import O
+from labkit.linux.privilege_flags import CLOSE_RANGE, TIOC
 from labkit.linux.table import DATA
 
 _READ_AT_ONCE = 65536
@@ -63,6 +65,45 @@ class Files(Caller):
         Kernel: dup2(2).
         """
         self._call("dup2", fd, fd2)
+
+    def close_range(self, first: int, last: int, flags: CLOSE_RANGE) -> None:
+        """Close a range of descriptors, or with CLOSE_RANGE.CLOEXEC: at the next exec.
+
+        Raises: EINVAL for last before first.
+        Needs: nothing.
+        Kernel: close_range(2), since Linux 5.9; CLOEXEC since 5.11.
+        """
+        self._call("close_range", first, last, flags)
+
+    def ioctl(self, fd: int, request: TIOC, argument: bytes | int = 0) -> bytes | int:
+        """Ask a device for something that is no reading and no writing.
+
+        Args: argument [a structure as bytes, or a number].
+        Returns: the structure as it is afterwards, or the call's number.
+        Raises: ENOTTY when the file is no such device, EPERM, EIO.
+        Needs: depends on the request.
+        Kernel: ioctl(2), ioctl_tty(2).
+        """
+        answer: bytes | int = self._call("ioctl", fd, request, argument)
+        return answer
+
+    def sendmsg(self, fd: int, data: bytes, descriptors: Sequence[int]) -> int:
+        """Send bytes and descriptors over a Unix socket; return how many bytes went.
+
+        Raises: EPIPE, ECONNRESET when nobody listens; EBADF.
+        Needs: nothing.
+        Kernel: sendmsg(2), unix(7), SCM_RIGHTS.
+        """
+        return int(self._call("sendmsg", fd, data, descriptors))
+
+    def getcwd(self) -> str:
+        """Return this process's working directory.
+
+        Raises: ENOENT when no path leads there: it was removed, or is outside the root.
+        Needs: nothing.
+        Kernel: getcwd(2).
+        """
+        return str(self._call("getcwd"))
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
         """Make a directory. In a cgroup file system: a cgroup.
@@ -155,6 +196,16 @@ class Files(Caller):
         Kernel: chown(2).
         """
         self._call("chown", path, uid, gid)
+
+    def fchown(self, fd: int, uid: int, gid: int) -> None:
+        """Set the owner and group of an open file.
+
+        Args: uid, gid [in this process's user namespace; -1 leaves it].
+        Raises: EPERM without the capability, EINVAL for an id that isn't mapped.
+        Needs: CAP_CHOWN in the user namespace that the file's owner is mapped in.
+        Kernel: fchown(2).
+        """
+        self._call("fchown", fd, uid, gid)
 
     def read_file(self, path: str) -> str:
         """Return a whole small file as text: open, read to the end, close.

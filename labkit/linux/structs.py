@@ -36,6 +36,29 @@ class open_how(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
 
 
+class rlimit(ctypes.Structure):
+    """sys/resource.h, struct rlimit: the argument of setrlimit(2)."""
+
+    _fields_ = [("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64)]
+
+
+class sock_fprog(ctypes.Structure):
+    """linux/filter.h, struct sock_fprog: the argument of seccomp(2)."""
+
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+class sched_attr(ctypes.Structure):
+    """linux/sched/types.h, struct sched_attr: the argument of sched_setattr(2)."""
+
+    _fields_ = [
+        ("size", ctypes.c_uint32), ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64), ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32), ("runtime", ctypes.c_uint64),
+        ("deadline", ctypes.c_uint64), ("period", ctypes.c_uint64),
+    ]  # fmt: skip
+
+
 class cap_header(ctypes.Structure):
     """linux/capability.h, struct __user_cap_header_struct."""
 
@@ -110,6 +133,41 @@ class OpenHow:
     def as_struct(self) -> open_how:
         """Return what goes to openat2(2); the descriptor will be close-on-exec."""
         return open_how(self.flags | os.O_CLOEXEC, self.mode, self.resolve)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A BPF program of the classic kind: eight bytes an instruction."""
+
+    instructions: bytes
+
+    def __str__(self) -> str:
+        return f"{{{len(self.instructions) // 8} instructions}}"
+
+    def as_struct(self) -> sock_fprog:
+        """Return what goes to seccomp(2)."""
+        return sock_fprog(len(self.instructions) // 8, self.instructions)
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingAttributes:
+    """What sched_setattr(2) sets; times in nanoseconds."""
+
+    policy: int
+    flags: int = 0
+    nice: int = 0
+    priority: int = 0
+    runtime: int = 0
+    deadline: int = 0
+    period: int = 0
+
+    def __str__(self) -> str:
+        return f"{{policy={self.policy}, nice={self.nice}, priority={self.priority}}}"
+
+    def as_struct(self) -> sched_attr:
+        """Return what goes to sched_setattr(2)."""
+        values = (getattr(self, name) for name in self.__slots__)
+        return sched_attr(ctypes.sizeof(sched_attr), *values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from labkit.linux.call import Call
 from labkit.linux.files import Files
 from labkit.linux.mounting import Mounting
 from labkit.linux.network import Network
+from labkit.linux.privileges import Privileges
 from labkit.linux.processes import Processes
 from labkit.linux.table import TABLE
 from labkit.linux.views import HostPid
@@ -45,6 +46,13 @@ CHANGE_THE_CALLER = frozenset(
         "setresgid",
         "capset",
         "prctl",
+        "setrlimit",
+        "seccomp",
+        "keyctl",
+        "personality",
+        "ioprio_set",
+        "sched_setattr",
+        "close_range",
         "dup2",
     )
     # fmt: on
@@ -52,7 +60,7 @@ CHANGE_THE_CALLER = frozenset(
 """Calls after which the calling process isn't what it was."""
 
 
-class Linux(Processes, Network, Mounting, Files, Walking):
+class Linux(Processes, Privileges, Network, Mounting, Files, Walking):
     """The Linux kernel that this process runs on.
 
     Args: inside [host pid that steps outside act upon]; forked [True in a process that

@@ -9,10 +9,13 @@ number is in the row; on any other machine it doesn't exist (ENOSYS), never a gu
 
 from __future__ import annotations
 
+import _socket  # socket without its many names: a container's start waits for it
 import ctypes
 import errno
+import fcntl
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -83,6 +86,7 @@ LIST = Kind(
     lambda value: value, lambda value: "[" + ", ".join(map(_quoted, value)) + "]"
 )
 ENVIRONMENT = Kind(lambda value: value, lambda value: f"[{len(value)} variables]")
+ARGUMENT = Kind(lambda value: value, lambda v: str(v) if isinstance(v, int) else "{}")
 IDS = Kind(list, lambda value: "[" + ", ".join(map(str, value)) + "]")
 STRUCT = Kind(lambda value: value, str)
 ATTRIBUTES = Kind(lambda value: value, rtnetlink.shown)
@@ -156,8 +160,23 @@ def _connect(path: str) -> int:
         return stream.detach()
 
 
+def _send_descriptors(fd: int, data: bytes, descriptors: Sequence[int]) -> int:
+    # SCM_RIGHTS is what Python's socket module calls send_fds.
+    packed = b"".join(one.to_bytes(4, sys.byteorder) for one in descriptors)
+    channel = _socket.socket(fileno=fd)
+    try:
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)
+        return channel.sendmsg([data], [rights])
+    finally:
+        channel.detach()
+
+
 # Since Linux 5.1 new calls have one number on every machine.
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
+
+
+def _by_machine(x86_64: int, aarch64: int) -> dict[str, int]:
+    return {"x86_64": x86_64, "aarch64": aarch64}
 
 
 def _new(number: int) -> dict[str, int]:
@@ -186,6 +205,13 @@ _rows = (
     _from_os("setgroups", IDS),
     _from_os("setresuid", INT, INT, INT),
     _from_os("setresgid", INT, INT, INT),
+    _from_libc("setrlimit", NAMED, STRUCT),
+    _from_libc("personality", INT),
+    _from_libc("ioprio_set", INT, INT, INT, number=_by_machine(251, 30)),
+    _from_libc("sched_setattr", INT, STRUCT, INT, number=_by_machine(314, 274)),
+    _from_libc("seccomp", NAMED, FLAGS, STRUCT, number=_by_machine(317, 277)),
+    _from_libc("keyctl", NAMED, INT, INT, number=_by_machine(250, 219)),
+    _from_libc("bpf", INT, STRUCT, INT, number=_by_machine(321, 280)),
     # the network
     _from_os("rtnetlink", TEXT, ATTRIBUTES, function=rtnetlink.ask),
     _from_os("connect", PATH, function=_connect),
@@ -209,6 +235,11 @@ _rows = (
     _from_os("read", FD, INT),
     _from_os("write", FD, DATA),
     _from_os("dup2", FD, FD),
+    _from_libc("close_range", INT, INT, FLAGS, number=_new(436)),
+    _from_os("ioctl", FD, NAMED, ARGUMENT, function=fcntl.ioctl),
+    _from_os("sendmsg", FD, DATA, IDS, function=_send_descriptors),
+    _from_os("getcwd"),
+    _from_os("fchown", FD, INT, INT),
     _from_os("mkdir", PATH, MODE),
     _from_os("rmdir", PATH),
     _from_os("mkdirat", FD, PATH, MODE, function=_mkdirat),

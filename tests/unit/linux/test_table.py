@@ -13,7 +13,23 @@ import pytest
 from labkit.errors import NoSuchPath
 from labkit.linux import CAP, CLONE, MNT, MS, Linux, Recorder
 from labkit.linux.flags import FSCONFIG, MOUNT_ATTR, OPEN_TREE, PR, RESOLVE, O
-from labkit.linux.structs import CapabilitySets, CloneArgs, MountAttributes, OpenHow
+from labkit.linux.privilege_flags import (
+    CLOSE_RANGE,
+    KEYCTL,
+    RLIMIT,
+    SECCOMP,
+    SECCOMP_FILTER_FLAG,
+    TIOC,
+)
+from labkit.linux.structs import (
+    CapabilitySets,
+    CloneArgs,
+    MountAttributes,
+    OpenHow,
+    Program,
+    SchedulingAttributes,
+    rlimit,
+)
 from labkit.linux.table import TABLE
 
 NO_CAPS = CapabilitySets(frozenset(), frozenset(), frozenset())
@@ -60,6 +76,27 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
     "setgroups": (lambda x: x.setgroups([1, 2]), "setgroups([1, 2])"),
     "setresuid": (lambda x: x.setresuid(1, 2, 3), "setresuid(1, 2, 3)"),
     "setresgid": (lambda x: x.setresgid(1, 2, 3), "setresgid(1, 2, 3)"),
+    "setrlimit": (
+        lambda x: x.setrlimit(RLIMIT.NOFILE, 10, 20),
+        "setrlimit(RLIMIT_NOFILE, {soft=10, hard=20})",
+    ),
+    "personality": (lambda x: x.personality(8), "personality(8)"),
+    "ioprio_set": (lambda x: x.ioprio_set(3 << 13), "ioprio_set(1, 0, 24576)"),
+    "sched_setattr": (
+        lambda x: x.sched_setattr(SchedulingAttributes(3, nice=5)),
+        "sched_setattr(0, {policy=3, nice=5, priority=0}, 0)",
+    ),
+    "seccomp": (
+        lambda x: x.seccomp(
+            SECCOMP.SET_MODE_FILTER, SECCOMP_FILTER_FLAG.LOG, Program(bytes(16))
+        ),
+        "seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, {2 instructions})",
+    ),
+    "keyctl": (
+        lambda x: x.keyctl(KEYCTL.JOIN_SESSION_KEYRING),
+        "keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0, 0)",
+    ),
+    "bpf": (lambda x: x.bpf(5, rlimit(1, 2), "{a program}"), "bpf(5, {a program}, 16)"),
     "mount": (
         lambda x: x.mount(None, "/", None, MS.REC | MS.PRIVATE),
         'mount(NULL, "/", NULL, MS_REC|MS_PRIVATE, NULL)',
@@ -112,6 +149,14 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
     "read": (lambda x: x.read(3, 10), "read(3, 10)"),
     "write": (lambda x: x.write(3, b"deny\n"), 'write(3, "deny\\n")'),
     "dup2": (lambda x: x.dup2(3, 1), "dup2(3, 1)"),
+    "close_range": (
+        lambda x: x.close_range(3, 99, CLOSE_RANGE.CLOEXEC),
+        "close_range(3, 99, CLOSE_RANGE_CLOEXEC)",
+    ),
+    "ioctl": (lambda x: x.ioctl(3, TIOC.SCTTY), "ioctl(3, TIOCSCTTY, 0)"),
+    "sendmsg": (lambda x: x.sendmsg(3, b"x", [7]), 'sendmsg(3, "x", [7])'),
+    "getcwd": (lambda x: x.getcwd(), "getcwd()"),
+    "fchown": (lambda x: x.fchown(3, 0, -1), "fchown(3, 0, -1)"),
     "mkdir": (lambda x: x.mkdir("/d", 0o755), 'mkdir("/d", 0755)'),
     "rmdir": (lambda x: x.rmdir("/d"), 'rmdir("/d")'),
     "mknod": (
