@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import labkit
 from labkit.errors import DocumentError, LabError
+from labkit.registry import commands as registry
 
 _VM_VERBS = ("build", "start", "status", "stop", "reset", "clean")
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -86,6 +87,7 @@ def _parser() -> _Parser:
 
     _add_doctor(commands)
     _add_rootfs(commands)
+    registry.add_to(commands)
 
     sweep = commands.add_parser("sweep", help="remove what a crash left on this host")
     sweep.add_argument("--dry-run", action="store_true", help="only list it")

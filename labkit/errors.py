@@ -14,6 +14,7 @@
     |-- OrderError           step A before step B; carries the stored reason
     |-- StateError           not allowed in this state
     |-- DocumentError        a document or name that can't be understood
+    |-- RegistryError        a registry refused, made no sense, or couldn't be reached
     |-- StepFailed           a learner's own step raised something that isn't ours
     |-- ContainerFailed      a program ended badly or did not end in time
     `-- ChildLost            the child died without a word
@@ -144,6 +145,10 @@ class StateError(LabError):
 
 class DocumentError(LabError):
     """A document, a name or a number can't be understood."""
+
+
+class RegistryError(LabError):
+    """A registry refused, made no sense, or couldn't be reached."""
 
 
 class StepFailed(LabError):
