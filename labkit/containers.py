@@ -10,12 +10,13 @@
       what it sees   <- namespaces
       what it takes  <- cgroup    limits, counters
     what it changes  <- layers    upper, over an image that others share
+        what it has  <- network, volumes    when it asks for them: chapters 13, 14
 
 Linux knows no containers: take any part away, and what is left is an ordinary process.
 
 Reading order: container_plan, container, Container.
-Left out: user namespaces, capabilities, seccomp (the next chapters); a network; a first
-process that waits for orphans; what outlives the notebook.
+Left out: user namespaces, capabilities, seccomp (the next chapters); a first process
+that waits for orphans; what outlives the notebook.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from functools import reduce
 from operator import or_
 from typing import ClassVar, Unpack
 
+from labkit.connections import Connections, Options, connect, split
 from labkit.errors import HostError, StateError
 from labkit.host import Host, probe
 from labkit.linux.flags import CAP, CLONE, MS
@@ -35,7 +37,6 @@ from labkit.plan import Child, Exit, Plan, Result
 from labkit.plan.handle import Handle
 from labkit.plan.together import Together
 from labkit.primitives.cgroups import Cgroup, NoCgroup
-from labkit.primitives.cgroups.limits import Wanted
 from labkit.primitives.devices import minimal_dev
 from labkit.primitives.idmap import steps_for
 from labkit.primitives.mounts import MakePrivate, Mask, MountFilesystem, ReadonlyPath
@@ -103,7 +104,7 @@ def container(
     root: Image | Sequence[Image] = (),
     hostname: str = "",
     host: Host | None = None,
-    **limits: Unpack[Wanted],
+    **options: Unpack[Options],
 ) -> Container:
     """Make a container's layers and cgroup, and the plan that starts it.
 
@@ -111,8 +112,9 @@ def container(
 
     Args: name; argv [its program; by default it waits]; root [host path of a file tree,
         or several, top first; by default the lab's own small Linux]; hostname [by
-        default the name]; host [the probe's; None probes]; limits [memory="64M",
-        cpu=0.5, pids=32 and the others that Cgroup.limit takes].
+        default the name]; host [the probe's; None probes]; options [memory="64M",
+        cpu=0.5, pids=32 and the others that Cgroup.limit takes; network="lab",
+        publish=["8080:80"], volumes=["data:/data"] and the others of Options].
     Raises: ENOENT for a root that isn't there; DocumentError for a limit that can't be
         understood; StateError when another notebook has a container of this name.
         Without a cgroup of its own it has no limits, and its plan says so.
@@ -121,13 +123,17 @@ def container(
     trees = (root,) if isinstance(root, str | os.PathLike) else tuple(root)
     # Before the layers, because a container of this name would go on writing to them.
     cgroup = _cgroup(name, host)
+    limits, wanted = split(options)
     with ExitStack() as undo:
         undo.enter_context(cgroup)
         cgroup.limit(**limits)
         layers = undo.enter_context(Overlay.create(name, trees or (rootfs("alpine"),)))
+        plan = container_plan(layers, cgroup, hostname or name, argv, host)
+        connections = connect(name, layers, wanted)
+        undo.callback(connections.release)
+        plan = connections.plan(plan, layers, hostname or name)
         undo.pop_all()
-    plan = container_plan(layers, cgroup, hostname or name, argv, host)
-    return Container(name, plan, layers, cgroup)
+    return Container(name, plan, layers, cgroup, connections)
 
 
 class Container(Handle):
@@ -136,9 +142,15 @@ class Container(Handle):
     kind: ClassVar[str] = "container"
 
     def __init__(
-        self, name: str, plan: Plan, layers: Overlay, cgroup: Cgroup | NoCgroup
+        self,
+        name: str,
+        plan: Plan,
+        layers: Overlay,
+        cgroup: Cgroup | NoCgroup,
+        connections: Connections | None = None,
     ) -> None:
         self.name, self.plan, self.layers, self.cgroup = name, plan, layers, cgroup
+        self.connections = connections or Connections()
         self.child: Child | None = None
 
     def fork(self) -> Child:
@@ -153,6 +165,7 @@ class Container(Handle):
                 f"container {self.name}: runs already", f"{self.name}.stop() ends it"
             )
         self.stop()
+        self.connections.ensure()
         self.child = self.plan.fork()
         return self.child
 
@@ -221,6 +234,7 @@ class Container(Handle):
         with ExitStack() as each:  # the second is removed even when the first can't be
             each.callback(self.layers.remove)
             each.callback(self.cgroup.remove)
+            each.callback(self.connections.release)
 
     def _running(self) -> Child:
         if self.child is None or not self.child.running:

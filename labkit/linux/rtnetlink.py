@@ -9,6 +9,7 @@ Kernel: rtnetlink(7), Documentation/networking/netlink_spec.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,11 @@ from typing import Any
 _LINKS = {"link": "index", "master": "master", "oif": "oif"}
 # As in a message: attributes that name a process or a file are told by their role.
 _ROLES = {"net_ns_pid": "INSIDE", "net_ns_fd": "NAMESPACE"}
+
+
+def load() -> None:
+    """Import what a request needs, in a process that will fork others who make them."""
+    importlib.import_module("pyroute2")
 
 
 def ask(request: str, attributes: Mapping[str, Any]) -> None:

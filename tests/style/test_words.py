@@ -53,6 +53,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
             "labkit/host/",
             "labkit/linux/",
             "labkit/loads/",  # a program of its own, which a plan starts
+            "labkit/network/",  # nft, and the network's own process
             "labkit/packages/",
             "labkit/plan/",
             "labkit/rootfs",
