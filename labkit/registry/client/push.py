@@ -110,6 +110,6 @@ def _sources(store: Store, target: Reference) -> Mapping[Digest, str]:
         if known.registry == target.registry and known.repository != target.repository:
             # A name whose documents can't be read is no reason not to push this one.
             with suppress(LabError):
-                for blob in _blobs(list(_documents(store, descriptor))):
-                    sources[blob.digest] = known.repository
+                there = _blobs(list(_documents(store, descriptor)))
+                sources |= {blob.digest: known.repository for blob in there}
     return sources

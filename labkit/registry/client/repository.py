@@ -5,7 +5,7 @@ Reading order: Repository, Document, Begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlencode
@@ -166,17 +166,6 @@ class Repository:
             if 'rel="next"' not in link.replace("rel=next", 'rel="next"'):
                 return
             where = link.partition("<")[2].partition(">")[0]
-
-    def referrers(self, digest: Digest) -> Iterator[dict[str, object]]:
-        """Yield the descriptors of what says that it is about a manifest.
-
-        Raises: RegistryError, also when the registry has no such list.
-        Spec: distribution-spec, "Listing Referrers".
-        """
-        where = self._path("referrers", digest)
-        data, _ = self._whole(Asking("GET", where, self._pull))
-        for part in read_document(data, f"GET {where}").parts("manifests"):
-            yield dict(part.value)
 
     def _whole(self, asking: Asking) -> tuple[bytes, Response]:
         # A document, all of it; when it breaks off, again from the start.

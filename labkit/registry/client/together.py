@@ -15,6 +15,7 @@ from labkit.registry.client.progress import Moved, Subscriber
 AT_ONCE = 3
 
 Job = Callable[[Subscriber], None]
+_Told = queue.SimpleQueue[Moved | BaseException | None]
 
 
 class Cancelled(Exception):
@@ -26,7 +27,7 @@ def together(jobs: Iterable[Job], subscriber: Subscriber, at_once: int) -> None:
 
     Raises: what the first failing job raised, after the others have stopped.
     """
-    told: queue.SimpleQueue[Moved | None] = queue.SimpleQueue()
+    told: _Told = queue.SimpleQueue()
     stop = threading.Event()
 
     def tell(moved: Moved) -> None:
@@ -37,20 +38,22 @@ def together(jobs: Iterable[Job], subscriber: Subscriber, at_once: int) -> None:
     with ThreadPoolExecutor(at_once) as pool:
         running = [pool.submit(job, tell) for job in jobs]
         for future in running:
-            future.add_done_callback(lambda done: told.put(None))
+            future.add_done_callback(lambda done: told.put(done.exception()))
         try:
-            left = len(running)
-            while left:
-                moved = told.get()
-                if moved is not None:
-                    subscriber(moved)
-                    continue
-                left -= 1
-                for future in running:
-                    if future.done() and (problem := future.exception()):
-                        raise problem
+            _listen(told, len(running), subscriber)
         except BaseException:
             stop.set()
-            for future in running:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _listen(told: _Told, left: int, subscriber: Subscriber) -> None:
+    # Each job says how far it is, and at its end what went wrong, or None.
+    while left:
+        said = told.get()
+        if isinstance(said, Moved):
+            subscriber(said)
+            continue
+        left -= 1
+        if said is not None:
+            raise said

@@ -21,7 +21,7 @@ from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from labkit.registry.server.exchange import Answer, Body, NoBody, Request
+from labkit.registry.server.exchange import Answer, Body, Request
 from labkit.registry.server.refusals import Refused
 from labkit.registry.server.routes import Registry
 
@@ -93,7 +93,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _exchange(self) -> None:
         begun = time.monotonic()
-        body: Body = NoBody()
+        body: Body = _Sized(self.rfile, 0)
         try:
             body = self._body()
             answer = self.server.registry.answer(self._request(body))
@@ -149,7 +149,7 @@ class _Connection(BaseHTTPRequestHandler):
         if not length.isdecimal():
             self.close_connection = True
             raise Refused("SIZE_INVALID", f"Content-Length: {length[:50]}")
-        return _Sized(self.rfile, int(length)) if int(length) else NoBody()
+        return _Sized(self.rfile, int(length))
 
     def _send(self, answer: Answer, *, last: bool) -> None:
         length = answer.length if answer.file else len(answer.body)

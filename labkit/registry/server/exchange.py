@@ -52,16 +52,6 @@ class Body(Protocol):
         """
 
 
-class NoBody:
-    """Nothing came with the request."""
-
-    ended = True
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Return 0: there is no byte."""
-        return 0
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the client gets.
