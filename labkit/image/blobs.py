@@ -17,7 +17,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import BinaryIO
 
 from labkit import state
 from labkit.errors import StateError
@@ -62,7 +61,7 @@ class Blobs:
         """Return where the blob is or would be."""
         return HostPath(blob_path(self.root, digest))
 
-    def open(self, descriptor: Descriptor) -> BinaryIO:
+    def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """Return the bytes of a blob, to be read once from start to end.
 
         Raises: NoSuchBlob; DigestMismatch when the size is wrong, and at the end of the

@@ -1,0 +1,202 @@
+"""Layers are compressed: gzip (nearly all), zstd (new ones), or not at all. Chapter 11.
+
+    blob  --verify-->  decompress  --hash-->  tar archive
+          sha256:...                sha256:... , the diff_id
+
+Decompressing and both hashes happen in a thread of their own, a few chunks ahead of
+whoever reads: they are C code that doesn't hold the interpreter's lock.
+
+Reading order: Decompressed, Compressor.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from io import BufferedReader
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+import zstandard
+from isal import igzip_lib, isal_zlib
+
+from labkit.errors import DocumentError
+from labkit.image import media_types
+from labkit.image.descriptor import Descriptor
+from labkit.image.digest import Hashing
+from labkit.image.ingest import Ingest
+from labkit.image.tar_member import broken
+
+CHUNK = 1 << 20
+
+_AHEAD = 8  # chunks
+_LOOK_S = 0.1
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_WITH_GZIP_HEADER = 16 + 15  # zlib.h, windowBits
+# 2 of isal's 0 to 3: within a tenth of gzip -6, fifteen times as fast.
+# Its stub says that it is an error, not a class of errors.
+_ISAL = cast(type[Exception], igzip_lib.IsalError)
+_GZIP_LEVEL = 2
+
+
+class Decompressed:
+    """A layer's tar archive, from its blob; a context, because a thread belongs to it.
+
+    Args: blob [compressed or not: its first bytes say]; most_bytes [how long the
+        archive may become: a megabyte of gzip can hold a gigabyte of zeros].
+    Raises, when read: DocumentError for a broken blob or too long an archive; what
+        reading the blob raises.
+    """
+
+    def __init__(self, blob: BufferedReader, most_bytes: int) -> None:
+        self._blob, self._most_bytes = blob, most_bytes
+        self._chunks: queue.Queue[bytes | Exception] = queue.Queue(_AHEAD)
+        self._now = memoryview(b"")
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._produce, daemon=True)
+        self.hashing = Hashing()
+        """Of the archive; complete when the end was read."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._unwanted.set()
+        self._thread.join()
+        self._blob.close()
+
+    def some(self, most: int) -> bytes | memoryview:
+        """Return what is there, at least one byte; none at the end."""
+        if not self._now:
+            self._now = memoryview(self._next())
+        data, self._now = self._now[:most], self._now[most:]
+        return data
+
+    def exactly(self, count: int) -> bytes:
+        """Return so many bytes; fewer only at the end."""
+        data = self.some(count)
+        if len(data) == count:
+            return bytes(data)
+        parts = [data]
+        while data and (count := count - len(data)):
+            data = self.some(count)
+            parts.append(data)
+        return b"".join(parts)
+
+    def drain(self) -> None:
+        """Read to the end, so that both hashes are of everything."""
+        while self.some(CHUNK):
+            pass
+
+    def _next(self) -> bytes:
+        chunk = self._chunks.get()
+        if isinstance(chunk, bytes) and chunk:
+            return chunk
+        self._chunks.put(chunk)  # the end, or an error: for whoever reads on
+        if isinstance(chunk, Exception):
+            raise chunk
+        return b""
+
+    def _produce(self) -> None:
+        last: bytes | Exception = b""
+        try:
+            for chunk in self._decompress():
+                self.hashing.update(chunk)
+                if self.hashing.size > self._most_bytes:
+                    raise _too_long(self._most_bytes)
+                if not self._put(chunk):
+                    return
+        except (_ISAL, zstandard.ZstdError, EOFError) as problem:
+            last = broken(f"it can't be decompressed: {problem}")
+        except Exception as problem:
+            last = problem  # raised by `_next`, in the thread that reads
+        self._put(last)
+
+    def _put(self, chunk: bytes | Exception) -> bool:
+        while not self._unwanted.is_set():
+            try:
+                self._chunks.put(chunk, timeout=_LOOK_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _decompress(self) -> Iterator[bytes]:
+        first = self._blob.peek(len(_ZSTD))
+        if first.startswith(_GZIP):
+            return self._gunzip()
+        if first.startswith(_ZSTD):
+            # RFC 8878 lets a decoder refuse larger windows: here 128 MiB.
+            zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+            return _chunks(zstd.stream_reader(self._blob, read_across_frames=True))
+        return _chunks(self._blob)
+
+    def _gunzip(self) -> Iterator[bytes]:
+        # A gzip file may be several, one after the other (RFC 1952, 2.2).
+        data = self._blob.read(CHUNK)
+        while data.startswith(_GZIP):
+            one = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            while not one.eof:
+                if one.needs_input and not data:
+                    data = self._more()
+                yield one.decompress(data, CHUNK)
+                data = b""
+            data = one.unused_data or self._blob.read(CHUNK)
+        if data.strip(b"\0"):
+            raise EOFError("there are bytes after its end")
+        for _ in _chunks(self._blob):
+            pass  # padding; the blob's own hash wants it read
+
+    def _more(self) -> bytes:
+        data = self._blob.read(CHUNK)
+        if not data:
+            raise EOFError("it ends too early")
+        return data
+
+
+class Compressor:
+    """The other way: an archive goes in, a gzip blob comes out.
+
+    The same archive gives the same blob: no time and no name is in it.
+
+    Args: blob [where the bytes go].
+    """
+
+    media_type = media_types.LAYER_GZIP
+
+    def __init__(self, blob: Ingest) -> None:
+        self._blob = blob
+        self._gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_WITH_GZIP_HEADER)
+        self.hashing = Hashing()
+        """Of the archive: the diff_id."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Add bytes of the archive."""
+        self.hashing.update(data)
+        self._blob.write(self._gzip.compress(data))
+
+    def finish(self) -> Descriptor:
+        """Write what is left and commit the blob; return its descriptor."""
+        self._blob.write(self._gzip.flush())
+        return self._blob.commit()
+
+
+def _chunks(stream: BinaryIO | zstandard.ZstdDecompressionReader) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+
+
+def _too_long(most_bytes: int) -> DocumentError:
+    return DocumentError(
+        f"layer: more than {most_bytes} bytes when it is decompressed",
+        "allow more with Limits(bytes=...), if you trust whoever made the image",
+        "chapter 11",
+        meaning="a few bytes can be compressed from very many, to fill your disk",
+    )

@@ -1,0 +1,67 @@
+"""Writing a tar archive: headers, and PAX records where they don't suffice. Chapter 11.
+
+Reading order: TarWriter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from labkit.image.tar_member import BLOCK, Member, header
+from labkit.image.tar_records import write_records
+
+_CHUNK = 1 << 20
+
+
+class TarWriter:
+    """An archive, member after member.
+
+    Args: write [takes the archive's bytes].
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+
+    def add(self, member: Member, content: str | None = None) -> None:
+        """Write a member, and the bytes of a file.
+
+        Args: member [its size is what is written, even if the file grows or shrinks
+            meanwhile, as one of a running container may]; content [host path; None for
+            a member without bytes].
+        Raises: OSError when the file can't be read.
+        """
+        if content is None:
+            self._header(member)
+            return
+        fd = os.open(content, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._header(member)
+            left = member.size
+            while left and (data := os.read(fd, min(left, _CHUNK))):
+                self._write(data)
+                left -= len(data)
+            while left:  # it has become shorter
+                self._write(bytes(min(left, _CHUNK)))
+                left -= min(left, _CHUNK)
+        finally:
+            os.close(fd)
+        self._write(bytes(-member.size % BLOCK))
+
+    def add_bytes(self, member: Member, data: bytes) -> None:
+        """Write a file whose bytes are in memory."""
+        member.size = len(data)
+        self._header(member)
+        self._write(data + bytes(-len(data) % BLOCK))
+
+    def end(self) -> None:
+        """Write the end: two empty blocks."""
+        self._write(bytes(2 * BLOCK))
+
+    def _header(self, member: Member) -> None:
+        if records := write_records(member):
+            # A reader that doesn't know PAX makes a file of it: so it has a name.
+            name = f"PaxHeaders/{os.path.basename(member.name.rstrip('/'))[:80]}"
+            self._write(header(Member(name, "x", size=len(records))))
+            self._write(records + bytes(-len(records) % BLOCK))
+        self._write(header(member))

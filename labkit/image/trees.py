@@ -1,0 +1,171 @@
+"""Layers, unpacked: each once, shared by all containers. Chapter 11.
+
+    <state>/layers/1f2a5b...         one layer in the overlay's own form
+    <state>/layers/1f2a5b....json    it is complete: chain id, diff_id, names, bytes
+    <state>/layers/.1f2a5b...        being unpacked, or removed; a kill may leave it
+
+A directory is named after the first digits of its chain id, because the paths of all
+layers of an image must fit into one page for mount(2).
+
+Others than its owner can't pass through <state>/layers: a layer may hold a program that
+runs as root whoever starts it (moby's CVE-2021-41091).
+
+Reading order: Trees, Unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labkit import state
+from labkit.host.probing import is_root
+from labkit.image import locks
+from labkit.image.apply import Limits, apply_layer
+from labkit.image.below import Below
+from labkit.image.digest import Digest, DigestMismatch
+from labkit.image.image import Image, Layer
+from labkit.image.root import copy_attributes
+from labkit.image.whiteouts import InOverlay
+from labkit.linux.views import HostPath
+
+_DIGITS = 16
+_DESCRIPTION = ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A layer on the disk: what its description says."""
+
+    chain_id: str
+    diff_id: str
+    names: int
+    bytes: int
+
+
+class Trees:
+    """The unpacked layers in one directory.
+
+    Args: root [host path, on no overlay; made if need be]; marks [how the overlay's
+        marks begin: "trusted.overlay." or, for an ordinary user, "user.overlay."].
+    """
+
+    def __init__(self, root: HostPath, marks: str) -> None:
+        self.root, self._marks = root, marks
+        os.chmod(root, 0o700)
+
+    @classmethod
+    def default(cls) -> Trees:
+        """Return the lab's own, in its state directory.
+
+        Raises: HostError when the state lies on an overlay.
+        """
+        marks = "trusted.overlay." if is_root() else "user.overlay."
+        return cls(state.layers_directory("layers"), marks)
+
+    def unpack(
+        self,
+        image: Image,
+        say: Callable[[Layer], None] = lambda layer: None,
+        limits: Limits | None = None,
+    ) -> tuple[HostPath, ...]:
+        """Unpack the layers of an image that aren't unpacked yet.
+
+        Args: image; say [is called before each layer that is unpacked now]; limits
+            [for each layer].
+        Returns: its layers' directories, top first, as Overlay takes them.
+        Raises: what `apply_layer` raises; DigestMismatch when a layer isn't the one of the
+            config. What was unpacked before stays.
+        """
+        below: list[HostPath] = []
+        for layer in image.layers:
+            path = self.path(layer.chain_id)
+            with locks.hold(f"{self.root}/.lock-{os.path.basename(path)}", alone=True):
+                if self.get(layer.chain_id) is None:
+                    say(layer)
+                    self._unpack(image, layer, tuple(below), limits)
+            below.insert(0, path)
+        return tuple(below)
+
+    def path(self, chain_id: Digest) -> HostPath:
+        """Return where a layer is or would be."""
+        return HostPath(os.path.join(self.root, chain_id.encoded[:_DIGITS]))
+
+    def get(self, chain_id: Digest) -> Unpacked | None:
+        """Return what is known of an unpacked layer; None when it isn't complete."""
+        path = self.path(chain_id)
+        try:
+            text = Path(f"{path}{_DESCRIPTION}").read_text(encoding="utf-8")
+            found = Unpacked(**json.loads(text))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return found if found.chain_id == chain_id and os.path.isdir(path) else None
+
+    def prune(self, keep: Iterable[Digest]) -> int:
+        """Remove all layers but these, and what a kill has left.
+
+        Args: keep [chain ids, of images that are here and of containers].
+        Returns: how many layers went.
+        """
+        kept = {os.path.basename(self.path(chain_id)) for chain_id in keep}
+        names = {name.partition(".")[0] for name in os.listdir(self.root)} - {""}
+        for name in sorted(names - kept):
+            with locks.hold(f"{self.root}/.lock-{name}", alone=True):
+                self._remove(name)
+        return len(names - kept)
+
+    def _unpack(
+        self,
+        image: Image,
+        layer: Layer,
+        below: tuple[HostPath, ...],
+        limits: Limits | None,
+    ) -> None:
+        name = os.path.basename(self.path(layer.chain_id))
+        self._remove(name)
+        fresh = HostPath(os.path.join(self.root, f".{name}"))
+        os.mkdir(fresh, 0o755)
+        try:
+            if below:  # the merged root has the attributes of the topmost layer's
+                copy_attributes(below[0], fresh)
+            blob = image.store.open(layer.descriptor)
+            removed, under = InOverlay(self._marks), Below(below, self._marks)
+            found = apply_layer(blob, fresh, removed, under, limits)
+            _compare(found.diff_id, layer.diff_id)
+            # The description last: who sees it sees a complete directory.
+            os.rename(fresh, self.path(layer.chain_id))
+            known = Unpacked(layer.chain_id, found.diff_id, found.names, found.bytes)
+            place = HostPath(f"{self.path(layer.chain_id)}{_DESCRIPTION}")
+            state.write(place, json.dumps(asdict(known)))
+        except BaseException as problem:
+            _try_to_remove(fresh, problem)
+            raise
+
+    def _remove(self, name: str) -> None:
+        # The description first: half a directory must not look complete.
+        Path(self.root, f"{name}{_DESCRIPTION}").unlink(missing_ok=True)
+        for path in (Path(self.root, name), Path(self.root, f".{name}")):
+            if path.exists():
+                shutil.rmtree(path)
+
+
+def _try_to_remove(path: HostPath, problem: BaseException) -> None:
+    try:
+        shutil.rmtree(path)
+    except OSError as left:
+        # The first error is the one to read; the next unpacking removes the rest.
+        problem.add_note(f"and removing {path} failed: {left}")
+
+
+def _compare(found: Digest, wanted: Digest) -> None:
+    if found != wanted:
+        raise DigestMismatch(
+            f"layer: its diff_id is {found}, the config says {wanted}",
+            "get the image from somebody else",
+            "chapter 11",
+            meaning="manifest and config speak of different layers",
+        )
