@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import StateError
-from labkit.linux.flags import NamespaceType
+from labkit.linux.flags import CAP, NamespaceType
 from labkit.linux.views import HostPath, HostPid
 
 PROC = HostPath("/proc")
@@ -147,6 +147,34 @@ def cgroups_of(pid: int | str = "self", proc: str = PROC) -> dict[str, str]:
         for controller in controllers.split(","):
             found[controller] = path
     return found
+
+
+def capabilities_of(
+    pid: int | str = "self", proc: str = PROC
+) -> dict[str, frozenset[CAP]]:
+    """Return the five sets of capabilities of a process.
+
+    Args: pid [host pid, or "self"].
+    Returns: "effective", "permitted", "inheritable", "bounding" and "ambient".
+    Raises: StateError when there is no such process.
+    Needs: nothing.
+    Kernel: proc_pid_status(5), capabilities(7).
+    """
+    lines = _read(proc, pid, "status").splitlines()
+    bits = dict(line.split(":\t", 1) for line in lines if line.startswith("Cap"))
+    return {
+        name: frozenset(cap for cap in CAP if int(bits[field], 16) >> cap & 1)
+        for name, field in _CAPABILITY_SETS.items()
+    }
+
+
+_CAPABILITY_SETS = {
+    "effective": "CapEff",
+    "permitted": "CapPrm",
+    "inheritable": "CapInh",
+    "bounding": "CapBnd",
+    "ambient": "CapAmb",
+}
 
 
 def _read(proc: str, pid: int | str, name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import StateError
-from labkit.linux import proc
+from labkit.linux import CAP, proc
 
 MOUNTINFO = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 23 22 0:5 / /dev rw,nosuid master:2 - devtmpfs udev rw,size=1k
@@ -16,6 +16,7 @@ MOUNTINFO = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 26 22 0:8 / /both rw shared:3 master:2 - tmpfs none rw
 """
 STATUS = "Name:\tbash\nState:\tS (sleeping)\nPid:\t7\nPPid:\t1\nNSpid:\t7\t1\n"
+SETS = "CapInh:\t0\nCapPrm:\t3\nCapEff:\t1\nCapBnd:\t8000000003\nCapAmb:\t0\n"
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def own_proc(tmp_path: Path) -> str:
     folder = tmp_path / "7"
     folder.mkdir()
     (folder / "mountinfo").write_text(MOUNTINFO)
-    (folder / "status").write_text(STATUS)
+    (folder / "status").write_text(STATUS + SETS)
     (folder / "cmdline").write_bytes(b"bash\0-c\0true\0")
     (folder / "cgroup").write_text("3:cpu,cpuacct:/a\n2:memory:/b:c\n0::/d\n")
     return str(tmp_path)
@@ -64,6 +65,16 @@ def test_cgroups_are_named_by_controller(own_proc: str) -> None:
         "cpuacct": "/a",
         "memory": "/b:c",
         "": "/d",
+    }
+
+
+def test_each_set_of_capabilities_is_read_bit_by_bit(own_proc: str) -> None:
+    assert proc.capabilities_of(7, own_proc) == {
+        "effective": {CAP.CHOWN},
+        "permitted": {CAP.CHOWN, CAP.DAC_OVERRIDE},
+        "inheritable": frozenset(),
+        "bounding": {CAP.CHOWN, CAP.DAC_OVERRIDE, CAP.BPF},
+        "ambient": frozenset(),
     }
 
 
