@@ -87,7 +87,7 @@ test-vm: env  ## the lab VM: its ends, and the chapters and kernel tests in it
 	$(PYTEST) tests/vm
 
 test-vm-kernel: WANTED := vm
-test-vm-kernel: env  ## the tests of the primitives on cgroup v2, in the lab VM
+test-vm-kernel: env  ## the tests of the primitives on cgroup v2, in the VM
 	$(PYTEST) tests/vm/test_kernel_tests_inside.py
 
 test-leak: env  ## after all that, nothing of ours is left on this machine

@@ -1,10 +1,12 @@
 """The tests of the primitives once more, in the lab VM: there with cgroup version 2.
 
-`make test-vm-kernel` runs them alone.
+`make test-vm-kernel` runs them alone; LABKIT_VM_TESTS names some of them, as pytest's
+arguments: LABKIT_VM_TESTS="tests/kernel/test_mounts.py -k bind --durations=9".
 """
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ import pytest
 from tests.notebooks.nbval_run import PROJECT
 from tests.vm.notebook import Notebook
 
+TESTS = os.environ.get("LABKIT_VM_TESTS", "tests/kernel")
 TESTS_S = 1500.0
 # What a machine with version 2 and without a package index can't have. With
 # LABKIT_NO_SKIPS=1 every other skip is a failure there as well.
@@ -20,15 +23,18 @@ MISSING_INSIDE = "cgroup-v1 freezer apt no-newuidmap"
 # pytest in the VM, as in a terminal there: a run of its own, no part of this one. Its
 # state lies on the VM's disk, because only a disk takes I/O limits.
 PYTEST = f"""
-    import os, subprocess, sys
+    import os, shlex, subprocess, sys
     from labkit import state
     environment = dict(os.environ, LABKIT_ALLOW_SKIPS="{MISSING_INSIDE}")
     environment["LABKIT_TEST_DIR"] = state.directory()
     for name in ("LABKIT_TEST_RUN", "LABKIT_TEST_BESIDE", "LABKIT_WORK"):
         environment.pop(name, None)
-    options = ["-p", "no:cacheprovider", "--color=no", "-q", "--tb=short"]
+    # Only the plugins that are needed: each is compiled anew, which takes seconds here.
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = ["-p", "no:cacheprovider", "-p", "pytest_timeout"]
+    options += ["--color=no", "-q", "--tb=short", *shlex.split({TESTS!r})]
     pytest = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options, "tests/kernel"], text=True,
+        [sys.executable, "-m", "pytest", *options], text=True,
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     for line in pytest.stdout:
         print(line, end="", flush=True)
