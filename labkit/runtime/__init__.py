@@ -1,9 +1,9 @@
 """The runtime: from an OCI bundle to a process, and what becomes of it. Chapter 09.
 
-    config.json -> Spec -> Plan -> launch -> a process, and its state on disk
+config.json -> Spec -> Plan -> launch -> a process, and its state on disk
 
-    spec        config.json as typed values; a wrong field is told by its place
-    planner     (spec, host, situation) -> Plan: the only place that knows the whole
-                order; planner_namespaces, _root, _process are its parts
-    oci         labkit-oci: create, start, state, kill, delete, exec and the others
+spec        config.json as typed values; a wrong field is told by its place
+planner     (spec, host, situation) -> Plan: the only place that knows the whole
+            order; planner_namespaces, _root, _process are its parts
+oci         labkit-oci: create, start, state, kill, delete, exec and the others
 """

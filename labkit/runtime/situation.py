@@ -41,9 +41,12 @@ class Situation:
 class Target:
     """A container that runs, for a process that joins it.
 
-    Args: pid [host pid of its first process]; places [of its cgroup]; seccomp and more
-        come with the process, from the container's own spec.
+    Args: pid [host pid of its first process]; places [of its cgroup]; console_fd and
+        preserve_fds [as a Situation's]. Seccomp and more come with the process, from
+        the container's own spec.
     """
 
     pid: HostPid
     places: tuple[Place, ...] = ()
+    console_fd: int | None = None
+    preserve_fds: int = 0
