@@ -64,6 +64,14 @@ class Channel:
             return None
         return json.loads(body), descriptors
 
+    def set_timeout(self, timeout_s: float) -> None:
+        """Let `receive` and `send` raise TimeoutError when the other end takes long."""
+        self._socket.settimeout(timeout_s)
+
+    def take(self) -> socket.socket:
+        """Return the socket itself: what follows are no messages any more."""
+        return self._socket
+
     def ready(self, timeout_s: float | None) -> bool:
         """Wait until a message or end-of-file is there; False when time is over."""
         return bool(select.select([self], [], [], timeout_s)[0])

@@ -93,6 +93,25 @@ def end_children(timeout_s: float = 2.0) -> bool:
     return False
 
 
+def ended_children() -> Iterator[tuple[int, int]]:
+    """Yield pid and wait status of each child that has ended, orphans it inherited too.
+
+    Every status is taken, so that no zombie stays.
+    """
+    with contextlib.suppress(ChildProcessError):  # ECHILD: none is left
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
+
+
+def wake_on_sigchld() -> tuple[int, int]:
+    """Return a pipe that becomes readable whenever a child has ended."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    return read_end, write_end
+
+
 def _kill_children(*, thawing: bool) -> None:
     me = os.getpid()
     listing = Path(f"/proc/{me}/task/{me}/children").read_text()

@@ -113,6 +113,11 @@ def records() -> tuple[Record, ...]:
     return tuple(found for path in paths if (found := _read(path)) is not None)
 
 
+def find(kind: str, name: str) -> Record | None:
+    """Return the record of a handle, or None when there is none."""
+    return _read(_path(kind, name))
+
+
 def take_over(kind: str, name: str) -> Record | None:
     """Return the record of a handle of that name if it may be replaced.
 

@@ -19,7 +19,6 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from labkit.errors import LabError
@@ -29,7 +28,7 @@ from labkit.linux.syscalls import Linux, Timed
 from labkit.linux.views import HostPid
 from labkit.plan import inside
 from labkit.plan.channel import Channel, Message
-from labkit.plan.family import end_children
+from labkit.plan.family import end_children, ended_children, wake_on_sigchld
 from labkit.plan.step import Step, Where
 
 SOME_ARE_LEFT = 3
@@ -60,7 +59,7 @@ class Outside:
 
     def __init__(self, channel: Channel, steps: tuple[Step, ...]) -> None:
         self.channel, self.steps = channel, steps
-        self.wakeup, self._wakeup_end = _wake_on_sigchld()
+        self.wakeup, self._wakeup_end = wake_on_sigchld()
         self.waiting_for: Message | None = None
         self.announced: list[Any] = []  # the calls of a step that ends in execve
         self.ended = False  # whether the inside has, as its wait status told
@@ -210,7 +209,7 @@ class Outside:
         return how is not None and how.si_code != os.CLD_EXITED
 
     def _reap(self) -> None:
-        for pid, status in _ended_children():
+        for pid, status in ended_children():
             if pid == self.inside:
                 self.ended = True
                 self.channel.send({"exit": status})
@@ -248,18 +247,3 @@ def _cut_output() -> None:
     if os.fstat(1).st_size > _MOST_OUTPUT:
         os.ftruncate(1, _KEPT_OUTPUT)
         os.write(1, b"\n... (cut by labkit: this program prints too much)\n")
-
-
-def _ended_children() -> Iterator[tuple[int, int]]:
-    # As a subreaper this process inherits orphans too, and takes their statuses.
-    with contextlib.suppress(ChildProcessError):  # ECHILD: none is left
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            yield ended
-
-
-def _wake_on_sigchld() -> tuple[int, int]:
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    return read_end, write_end

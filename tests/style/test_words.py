@@ -58,6 +58,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
             "labkit/packages/",
             "labkit/plan/",
             "labkit/rootfs",
+            "labkit/runtime/",  # the fork server forks monitors
             "labkit/vm/",
         },
         "processes start as steps of a plan; the VM is none of the lab's containers",

@@ -1,0 +1,104 @@
+"""Control: what a monitor is told while its container is there. Chapter 09.
+
+    {"word": "start"}                      a held container goes on
+    {"word": "attach", "stdin": true}      the socket becomes the streams
+    {"word": "wait"}                       answered when it has ended
+
+Over `monitor.socket` in the container's directory, and over the connection by which the
+container was asked for. Who hangs up changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import asdict
+from typing import Protocol
+
+from labkit.errors import LabError
+from labkit.linux.views import HostPath, HostPid
+from labkit.plan.channel import Channel, Message
+from labkit.runtime.ending import Ending
+from labkit.runtime.local_socket import MONITOR, listen_at
+from labkit.runtime.watch import Watch
+
+# A word is sent at once; who stops in the middle of one must not hold the monitor up.
+_PATIENCE_S = 2.0
+
+
+class Told(Protocol):
+    """Whom the words are for: the monitor."""
+
+    def go_on(self) -> HostPid:
+        """Let a held container become its program."""
+
+    def attach(self, channel: Channel, *, stdin: bool) -> None:
+        """Let who is at the other end have the streams."""
+
+
+class Control:
+    """The monitor's socket, and everybody who is connected."""
+
+    def __init__(self, directory: HostPath, watch: Watch, told: Told) -> None:
+        self._path, self._watch, self._told = f"{directory}/{MONITOR}", watch, told
+        self._connected: dict[int, Channel] = {}
+        self._waiting: list[Channel] = []
+        self._listener = listen_at(self._path)
+        watch.on(self._listener.fileno(), self._accept)
+
+    def welcome(self, channel: Channel) -> None:
+        """Listen to somebody."""
+        channel.set_timeout(_PATIENCE_S)
+        self._connected[channel.fileno()] = channel
+        self._watch.on(channel.fileno(), lambda kinds: self._hear(channel))
+
+    def tell_all(self, ending: Ending) -> None:
+        """Answer everybody who waits."""
+        for channel in self._waiting:
+            self._answer(channel, {"ending": asdict(ending)})
+
+    def close(self) -> None:
+        """Listen no more."""
+        os.unlink(self._path)
+
+    def _accept(self, kinds: int) -> None:
+        self.welcome(Channel(self._listener.accept()[0]))
+
+    def _hear(self, channel: Channel) -> None:
+        try:
+            received = channel.receive()
+        except (OSError, ValueError):
+            received = None  # a word that never became whole, or no JSON
+        if received is None:
+            self._forget(channel)
+            channel.close()
+            return
+        self._obey(received[0], channel)
+
+    def _obey(self, message: Message, channel: Channel) -> None:
+        match message.get("word"):
+            case "start":
+                self._answer(channel, self._start())
+            case "wait":
+                self._waiting.append(channel)
+            case "attach":
+                self._forget(channel)
+                self._answer(channel, {})
+                self._told.attach(channel, stdin=bool(message.get("stdin")))
+
+    def _start(self) -> Message:
+        try:
+            return {"pid": self._told.go_on()}
+        except LabError as refused:
+            return {"error": refused.to_json(), "step": refused.step}
+
+    def _forget(self, channel: Channel) -> None:
+        self._watch.off(channel.fileno())
+        self._connected.pop(channel.fileno(), None)
+        if channel in self._waiting:
+            self._waiting.remove(channel)
+
+    def _answer(self, channel: Channel, message: Message) -> None:
+        # EPIPE, or a full socket: it has died, or doesn't listen.
+        with contextlib.suppress(OSError):
+            channel.send(message)
