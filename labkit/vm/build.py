@@ -29,8 +29,8 @@ from labkit.rootfs.busybox import busybox
 from labkit.vm import places, python_files
 from labkit.vm.initramfs import fixed_part
 from labkit.vm.kernel_image import unpack_kernel
-from labkit.vm.modules import in_load_order
-from labkit.vm.root_image import TOOLS, make_root_image
+from labkit.vm.modules import WANTED, in_load_order
+from labkit.vm.root_image import LIBRARIES, TOOLS, make_root_image
 from labkit.vm.settings import Settings
 
 Say = Callable[[str], None]
@@ -38,6 +38,7 @@ ARTEFACTS = ("vmlinux", "initramfs.img", "root.img", "scratch.img")
 MANIFEST = "build.json"
 # Changes with what this module makes, where nothing else would show it.
 FORMAT = 3
+_OF_THE_KERNEL = ("format", "kernel", "modules")
 _SCRATCH_BYTES = 1 << 30  # sparse: takes what is written
 # Debian and Ubuntu: an empty package that depends on the newest kernel.
 _NEWEST = ("linux-image-amd64", "linux-image-generic")
@@ -77,9 +78,11 @@ def ingredients(settings: Settings) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "kernel": [settings.kernel, settings.sources],
+        "modules": list(WANTED),
         "python": [sys.executable, os.path.realpath(sys.executable), sys.version],
         "packages": packages,
         "tools": {tool: stamp for tool, stamp in tools.items() if stamp},
+        "libraries": list(LIBRARIES),
     }
 
 
@@ -106,7 +109,7 @@ def _same_kernel(wanted: dict[str, Any]) -> bool:
     # The kernel costs a download: it is kept when only Python's packages changed.
     there = all(places.artefact(name).exists() for name in ARTEFACTS[:2])
     before = made_from()
-    return there and all(before.get(key) == wanted[key] for key in ("format", "kernel"))
+    return there and all(before.get(key) == wanted[key] for key in _OF_THE_KERNEL)
 
 
 def _make_kernel(settings: Settings, workspace: Path, say: Say) -> None:

@@ -25,7 +25,8 @@ WANTED = (
     "virtio_balloon", "9p", "9pnet_virtio",
     "erofs", "squashfs", "overlay", "ext4", "loop",
     "veth", "bridge", "br_netfilter", "tun", "dummy", "macvlan", "ipvlan", "vxlan",
-    "nf_tables", "nft_masq", "nft_chain_nat", "nft_compat", "nft_ct", "nft_redir",
+    "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "nft_ct",
+    "nft_compat", "nft_fib_inet", "nft_reject_inet",
     "sch_netem", "sch_htb", "fuse", "binfmt_misc",
 )
 # fmt: on

@@ -35,6 +35,9 @@ TOOLS = """
     ss mke2fs mkfs.ext4 mkfs.ext2 mkfs.erofs mksquashfs mkswap blkid newuidmap newgidmap
     fuse-overlayfs runc crun busybox
 """.split()  # noqa: SIM905  a list of words
+# What a program, or the lab, opens only while it runs: no loader tells of it.
+LIBRARIES = ("libseccomp.so.2",)
+_LIBRARY_PLACES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FILES = (
     "/etc/nsswitch.conf", "/etc/protocols", "/etc/services", "/etc/mke2fs.conf",
@@ -88,6 +91,9 @@ def fill(closure: Closure) -> None:
     for tool in TOOLS:
         if path := shutil.which(tool, path=_PATH):
             closure.add(path)
+    for library in LIBRARIES:
+        paths = (f"{place}/{library}" for place in _LIBRARY_PLACES)
+        next(filter(closure.add, paths), None)  # the first that is there
     for name in _FILES:
         closure.add(name)
     for name in _TREES:
