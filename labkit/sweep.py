@@ -18,7 +18,6 @@ cgroup holds them.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +38,6 @@ from labkit.primitives.cgroups.cgroup import Cgroup
 from labkit.primitives.overlay import HALF, remove_tree
 from labkit.text import Text
 
-PREFIX = "labkit"
 NOTHING = Text("left on this host: nothing")
 
 # A directory for each handle of a name.
@@ -202,27 +200,16 @@ def _mounts(host: Host) -> Iterator[_Item]:
             yield _Item(Leftover("mount", name, mount.fstype), remove)
 
 
-def _links(host: Host) -> Iterator[_Item]:
-    if VARIABLE in os.environ:
-        return  # as with cgroups: they may be another state's
-    for _, name in socket.if_nameindex():
-        if name.startswith(PREFIX):
-            yield _Item(Leftover("link", name), partial(_delete_link, name))
+def _networks(host: Host) -> Iterator[_Item]:
+    # Imported here, because it takes longer than all the rest and networks are rare.
+    from labkit.network import firewall, leftovers
 
-
-def _delete_link(name: str) -> None:
-    # Imported here, because it takes longer than all the rest and links are rare.
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    with IPRoute() as netlink:
-        try:
-            for index in netlink.link_lookup(ifname=name):
-                netlink.link("del", index=index)
-        except NetlinkError as refused:
-            raise StateError(
-                f"link {name}: {refused}", "start labkit as root"
-            ) from None
+    for lease in leftovers.dead_leases():
+        yield _Item(Leftover("lease", lease.container), lease.forget)
+    for name in leftovers.lost_links():
+        yield _Item(Leftover("link", name), partial(leftovers.remove_link, name))
+    if name := leftovers.lost_rules():
+        yield _Item(Leftover("rules", f"table ip {name}"), partial(firewall.apply, ""))
 
 
 def _directories(host: Host) -> Iterator[_Item]:
@@ -274,7 +261,7 @@ def _half_made_roots(home: Path) -> Iterator[_Item]:
         yield _Item(Leftover("half a root", f"rootfs/{path.name}"), remove)
 
 
-_FINDERS = (_cgroups, _processes, _mounts, _links, _directories, _unfinished)
+_FINDERS = (_cgroups, _processes, _mounts, _networks, _directories, _unfinished)
 
 
 def _dead(kind: str) -> Iterator[Record]:

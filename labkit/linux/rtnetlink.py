@@ -1,19 +1,35 @@
 """rtnetlink(7): how Linux is asked to change links, addresses and routes.
 
-A request is a noun and a verb, as ip(8) has them, and attributes. The messages
-themselves are pyroute2's work; it is imported when the first request is made.
+A request is a noun and a verb, as ip(8) has them, and attributes. pyroute2 makes the
+message of them. It is sent and answered over a plain socket here, because pyroute2's
+own sockets bring an event loop: 5 ms in a process just forked, and none may be begun
+where a notebook's is running.
 
-Kernel: rtnetlink(7), Documentation/networking/netlink_spec.
+Kernel: rtnetlink(7), netlink(7).
 """
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
+import struct
 from collections.abc import Mapping
 from typing import Any
 
+# noun: pyroute2's module and class; the message that makes one, the one that removes.
+_NOUNS = {
+    "link": ("ifinfmsg", "ifinfmsg", 16, 17),
+    "addr": ("ifaddrmsg", "ifaddrmsg", 20, 21),
+    "route": ("rtmsg", "rtmsg", 24, 25),
+    "neigh": ("ndmsg", "ndmsg", 28, 29),
+}
+_FDB = "fdb"  # bridge(8)'s word: a neighbour of the family bridge
+_AF_BRIDGE = 7
+# linux/netlink.h
+_REQUEST, _ACK = 0x1, 0x4
+_FLAGS = {"add": 0x400 | 0x200, "replace": 0x400 | 0x100, "set": 0, "del": 0}
+_ERROR = 2  # NLMSG_ERROR, also of an answer without an error
+_LARGEST = 65536
 _LINKS = {"link": "index", "master": "master", "oif": "oif"}
 # As in a message: attributes that name a process or a file are told by their role.
 _ROLES = {"net_ns_pid": "INSIDE", "net_ns_fd": "NAMESPACE"}
@@ -21,7 +37,9 @@ _ROLES = {"net_ns_pid": "INSIDE", "net_ns_fd": "NAMESPACE"}
 
 def load() -> None:
     """Import what a request needs, in a process that will fork others who make them."""
-    importlib.import_module("pyroute2")
+    for noun in _NOUNS:
+        _message_class(noun)
+    importlib.import_module("pyroute2.iproute.linux")
 
 
 def ask(request: str, attributes: Mapping[str, Any]) -> None:
@@ -31,17 +49,17 @@ def ask(request: str, attributes: Mapping[str, Any]) -> None:
         names; `link`, `master` and `oif` are names of links, not numbers].
     Raises: OSError with the errno that Linux answered.
     """
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
+    import socket
 
     noun, verb = request.split()
-    numbered = {_key(request, name): _value(name, v) for name, v in attributes.items()}
-    try:
-        with IPRoute() as rtnetlink:
-            getattr(rtnetlink, noun)(verb, **numbered)
-    except NetlinkError as refused:
-        code = refused.code or errno.EINVAL
-        raise OSError(code, os.strerror(code)) from None
+    message = _message(noun, verb, attributes)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as rtnetlink:
+        rtnetlink.send(message)
+        answer = rtnetlink.recv(_LARGEST)
+    # struct nlmsghdr, and behind it struct nlmsgerr: the errno, negative.
+    kind, code = struct.unpack_from("=xxxxH10xi", answer)
+    if kind == _ERROR and code:
+        raise OSError(-code, os.strerror(-code))
 
 
 def shown(attributes: Mapping[str, Any]) -> str:
@@ -49,9 +67,37 @@ def shown(attributes: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_said(name, v)}" for name, v in attributes.items())
 
 
-def _key(request: str, name: str) -> str:
-    # A bridge's table of MAC addresses and neighbours has another word for the link.
-    if name == "link" and request.split()[0] in ("fdb", "neigh"):
+def _message(noun: str, verb: str, attributes: Mapping[str, Any]) -> bytes:
+    from pyroute2.iproute.linux import get_arguments_processor
+
+    given = {_key(noun, name): _value(name, v) for name, v in attributes.items()}
+    if noun == _FDB:
+        noun, given["family"] = "neigh", _AF_BRIDGE
+    if noun == "route":
+        given = {"proto": "static", "type": "unicast", **given}
+    _, _, make, remove = _NOUNS[noun]
+    message = _message_class(noun)()
+    message["header"]["type"] = remove if verb == "del" else make
+    message["header"]["flags"] = _REQUEST | _ACK | _FLAGS[verb]
+    ready = get_arguments_processor(noun, verb, given, {"strict_check": False})
+    for field, *_ in message.fields:
+        message[field] = ready.get_value(field, default=0, mode="field")
+    for name, value in ready.items():
+        attribute = message.name2nla(name)
+        if message.valid_nla(attribute) and value is not None:
+            message["attrs"].append([attribute, value])
+    message.encode()
+    return bytes(message.data)
+
+
+def _message_class(noun: str) -> Any:
+    module, name, _, _ = _NOUNS[noun]
+    return getattr(importlib.import_module(f"pyroute2.netlink.rtnl.{module}"), name)
+
+
+def _key(noun: str, name: str) -> str:
+    # A neighbour has another word for its link.
+    if name == "link" and noun in (_FDB, "neigh"):
         return "ifindex"
     return _LINKS.get(name, name)
 

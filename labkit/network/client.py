@@ -22,12 +22,14 @@ from labkit.errors import HostError, error_from_json
 from labkit.linux.views import HostPath
 
 _PATIENCE_S = 30.0
+_SOCKET = "network/socket"
 _SBIN = "/usr/bin:/bin"
 
 
 def socket_path() -> HostPath:
     """Return where the process listens."""
-    return HostPath(os.path.join(state.directory("network"), "socket"))
+    state.directory("network")
+    return HostPath(os.path.join(state.location(), _SOCKET))
 
 
 def ensure() -> None:
@@ -38,9 +40,9 @@ def ensure() -> None:
 
     Raises: HostError when the state directory can't hold a socket.
     """
-    path = socket_path()
-    if _answers(path):
+    if answers():
         return
+    path = socket_path()
     with socket.socket(socket.AF_UNIX) as listening:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -51,6 +53,16 @@ def ensure() -> None:
         os.chmod(path, 0o600)
         listening.listen()
         _start(listening.fileno())
+
+
+def answers() -> bool:
+    """Say whether the process runs."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        try:
+            stream.connect(os.path.join(state.location(), _SOCKET))
+        except OSError:
+            return False  # ENOENT, ECONNREFUSED; EACCES: another user's
+        return True
 
 
 def ask(*words: str) -> None:
@@ -96,15 +108,6 @@ def silent() -> HostError:
 def log_path() -> HostPath:
     """Return where the process writes what goes wrong."""
     return HostPath(os.path.join(state.directory("network"), "log"))
-
-
-def _answers(path: HostPath) -> bool:
-    with socket.socket(socket.AF_UNIX) as stream:
-        try:
-            stream.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        return True
 
 
 def _start(listening_fd: int) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -30,7 +32,9 @@ def ours() -> frozenset[str]:
     if BESIDE in os.environ:
         return frozenset(_processes())
     cgroup_lines = (f"cgroup {path}" for path in cgroups())
-    lines = chain(_mounts(), cgroup_lines, _processes(), _links(), _directories())
+    lines = chain(
+        _mounts(), cgroup_lines, _processes(), _links(), _rules(), _directories()
+    )
     return frozenset(line for line in lines if not _is_in_another_runs_state(line))
 
 
@@ -70,6 +74,14 @@ def _links() -> Iterator[str]:
     for _, name in socket.if_nameindex():
         if name.startswith(PREFIX):
             yield f"link {name}"
+
+
+def _rules() -> Iterator[str]:
+    if nft := shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"):
+        said = subprocess.run([nft, "list", "tables"], capture_output=True, text=True)
+        for line in said.stdout.splitlines():
+            if PREFIX in line:
+                yield f"rules {line}"
 
 
 def _directories() -> Iterator[str]:
