@@ -47,7 +47,9 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 @contextmanager
-def registry(folder: Path, access: Access | None = None, **more: Any) -> Iterator[Server]:
+def registry(
+    folder: Path, access: Access | None = None, **more: Any
+) -> Iterator[Server]:
     """Serve a registry on a free port of this machine."""
     made = Registry(Storage(folder), access)
     with serving(Server(("127.0.0.1", 0), made, **more)) as server:
@@ -127,10 +129,14 @@ class Spoiled(connection._Connection):
                 return
         self._exchange()
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _look
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_CONNECT = _look
 
     def say(
-        self, status: int, headers: dict[str, str], body: bytes, length: int | None = None
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        length: int | None = None,
     ) -> None:
         """Answer, with a Content-Length that may be a lie."""
         self.send_response(HTTPStatus(status))

@@ -130,7 +130,9 @@ class Credentials:
 
     def _login(self, key: str, entry: Mapping[str, Any]) -> Login:
         try:
-            text = base64.b64decode(str(entry.get("auth") or "")).decode()
+            text = base64.b64decode(
+                str(entry.get("auth") or ""), validate=True
+            ).decode()
         except (binascii.Error, UnicodeDecodeError) as problem:
             raise self._wrong(f"/auths/{key}/auth: no base64") from problem
         user, _, password = text.partition(":")

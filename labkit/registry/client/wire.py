@@ -73,6 +73,8 @@ class Wire:
 
     def __init__(self, trust: Trust, patience: Patience) -> None:
         self._patience, self._context = patience, _context(trust)
+        if trust.insecure:  # who said so need not be told with each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def send(

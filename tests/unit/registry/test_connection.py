@@ -110,7 +110,9 @@ def test_two_requests_for_one_upload_do_not_mix(
     where = upload(client)
     with socket.create_connection(server.server_address[:2]) as slow:
         slow.sendall(f"PATCH {where} HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc".encode())
-        while b"Range: 0-2" not in raw(server, f"GET {where} HTTP/1.1\r\n\r\n".encode()):
+        while b"Range: 0-2" not in raw(
+            server, f"GET {where} HTTP/1.1\r\n\r\n".encode()
+        ):
             continue
         assert ask(client, "PATCH", where, b"xyz")[0] == 409
 
@@ -119,7 +121,9 @@ def test_the_answer_reaches_a_client_whose_body_nobody_wanted(tmp_path: Path) ->
     (tmp_path / "htpasswd").write_text(line("ada", "secret"))
     access = Basic(Passwords(tmp_path / "htpasswd"))
     with registry(tmp_path / "storage", access) as server:
-        head = b"PATCH /v2/app/blobs/uploads/x HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n"
+        head = (
+            b"PATCH /v2/app/blobs/uploads/x HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n"
+        )
         answer = raw(server, head + bytes(8_000_000))
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"Connection: close" in answer
@@ -166,7 +170,9 @@ def test_tls_serves_blobs_too(tmp_path: Path) -> None:
     with registry(tmp_path / "storage", tls=context) as server:
         trust = ssl.create_default_context(cafile=str(certificate))
         port = server.server_address[1]
-        client = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=5)
+        client = http.client.HTTPSConnection(
+            "127.0.0.1", port, context=trust, timeout=5
+        )
         data = bytes(3_000_000)
         line = f"/v2/app/blobs/uploads/?digest={Digest.of(data)}"
         assert ask(client, "POST", line, data)[0] == 201

@@ -125,7 +125,9 @@ def test_chunks_make_a_blob(ask: Client, algorithm: str) -> None:
     where = begun[1]["Location"]
     assert ask(f"PATCH {where}", b"abc", content_range="0-2")[1]["Range"] == "0-2"
     assert ask(f"GET {where}")[1]["Range"] == "0-2"
-    status, headers, _ = ask(f"PUT {where}?digest={digest}", b"def", content_range="3-5")
+    status, headers, _ = ask(
+        f"PUT {where}?digest={digest}", b"def", content_range="3-5"
+    )
     assert (status, headers["Docker-Content-Digest"]) == (201, digest)
     assert ask(f"GET /v2/app/blobs/{digest}")[2] == b"abcdef"
     assert code(ask(f"GET {where}")) == "BLOB_UPLOAD_UNKNOWN"

@@ -137,7 +137,9 @@ def test_kill_9_in_the_middle_of_a_push_loses_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("blobs/*/*"))
     assert second(f"PUT {where}?digest={digest}", data[there:]).status == 201
     document = {"schemaVersion": 2, "layers": [{"digest": digest, "size": len(data)}]}
-    assert second("PUT /v2/app/manifests/1", json.dumps(document).encode()).status == 201
+    assert (
+        second("PUT /v2/app/manifests/1", json.dumps(document).encode()).status == 201
+    )
     second.kill()
     third = Process(tmp_path)
     assert third("GET /v2/app/manifests/1").status == 200
