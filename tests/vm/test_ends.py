@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.vm import commands, places, saved_state
+from labkit.vm import accelerator, commands, places, saved_state
+from labkit.vm.boot import boot
+from labkit.vm.machine import KVM, TCG, find_qemu
+from labkit.vm.settings import Settings
 from tests.vm.conftest import Running
 from tests.vm.notebook import Notebook, quietly
 
@@ -27,6 +31,16 @@ from tests.vm.notebook import Notebook
 Notebook.start(Path(sys.argv[1]), {})
 print("started", flush=True)
 time.sleep(600)
+"""
+
+# A QEMU in which KVM can be opened and then never gets anywhere.
+STUCK_KVM = """#!/bin/sh
+for word; do
+    shift
+    case $word in kvm) word=tcg; stopped=-S;; host) word=max;; esac
+    set -- "$@" "$word"
+done
+exec {qemu} "$@" $stopped
 """
 
 
@@ -124,6 +138,29 @@ def test_another_machines_state_means_a_cold_boot(
     manifest.write_text(manifest.read_text().replace('"boot": "', '"boot": "other-'))
     assert notebook().run("print('well')") == "well"
     assert "other-" not in manifest.read_text()
+
+
+def test_a_kvm_that_gets_nowhere_is_given_up_for_emulation(
+    no_vm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text(STUCK_KVM.format(qemu=find_qemu()))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(accelerator, "candidates", lambda wanted: (KVM, TCG))
+    monkeypatch.setitem(accelerator.READY_S, KVM, 2.0)
+    said: list[str] = []
+    commands.stop(print)
+    try:
+        booted = boot(Settings(), str(tmp_path), said.append)
+        booted.vm.end()
+    finally:
+        shutil.rmtree(places.running())
+    assert booted.machine.accelerator == TCG
+    assert any("KVM doesn't work here" in line for line in said)
+    monkeypatch.undo()
+    assert accelerator.candidates() == (TCG,)
+    (places.location() / "accelerator.json").unlink()  # the next test finds out itself
 
 
 def test_stop_and_reset_and_status(notebook: Start, vm: Look) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.vm import accelerator, commands
 from tests.vm.conftest import Running
 from tests.vm.notebook import Notebook, quietly
 
@@ -98,6 +99,14 @@ def work(notebook: Start) -> Path:
         "print([l.split()[4] for l in open('/proc/self/mountinfo') if ' 9p ' in l][0])"
     )
     return Path(notebook().run(code))
+
+
+def test_kvm_is_used_where_it_works_and_not_tried_again_where_not(
+    notebook: Start,
+) -> None:
+    notebook()
+    used = "\n".join(commands.status()).partition("running (")[2].split(",")[0]
+    assert accelerator.candidates()[0] == used
 
 
 def test_its_clock_is_right(notebook: Start) -> None:
