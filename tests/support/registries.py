@@ -21,7 +21,8 @@ from labkit.image import (
 )
 from labkit.linux.views import HostPath
 from labkit.registry.client.credentials import Login
-from labkit.registry.client.session import Patience, Terms
+from labkit.registry.client.session import Terms
+from labkit.registry.client.wire import Patience
 from labkit.registry.server import connection
 from labkit.registry.server.access import Access
 from labkit.registry.server.connection import Server
@@ -29,7 +30,9 @@ from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
 
 # What a test waits for must come at once, or not at all.
-HURRY = Patience(tries=3, pause_s=0.001, connect_s=2, silence_s=0.3)
+HURRY = Patience(tries=3, pause_s=0.001, connect_s=10, silence_s=10)
+# "ada:secret", as htpasswd -nbB writes it: quick to check.
+ADA = "ada:$2y$05$nzc5ayKXgijVEPoj2uc7quHqnbryI/TFiGSKvVzmHTTVSnUopsiPC"
 IN_A_HURRY = Terms(patience=HURRY, login=Login())
 
 

@@ -26,9 +26,9 @@ def login(
     Raises: RegistryError when it doesn't; HostError when they can't be kept.
     Spec: distribution-spec, "Determining Support".
     """
-    session = Session(registry, replace(terms or Terms(), login=given))
-    response = session.ask(Asking("GET", "/v2/"))
-    read(response, _LONGEST)
+    with Session(registry, replace(terms or Terms(), login=given)) as session:
+        response = session.ask(Asking("GET", "/v2/"))
+        read(response, _LONGEST)
     (credentials or Credentials()).keep(registry, given)
 
 

@@ -56,10 +56,10 @@ def pull(
     Spec: distribution-spec, "Pull".
     """
     wanted = wanted or Wanted()
-    repository = Repository(Session(reference.registry, terms), reference.repository)
     which = reference.digest or reference.tag or ""
     # From the first blob to the name nothing may be pruned.
-    with store.lease():
+    with store.lease(), Session(reference.registry, terms) as session:
+        repository = Repository(session, reference.repository)
         top = repository.manifest(which)
         found = list(_documents(repository, store, top, wanted))
         jobs = [partial(fetch, repository, blob, store) for blob in _blobs(found)]

@@ -44,8 +44,8 @@ def push(
     Raises: NoSuchImage; RegistryError; DigestMismatch when the store is damaged.
     Spec: distribution-spec, "Push".
     """
-    repository = Repository(Session(reference.registry, terms), reference.repository)
-    with store.lease():
+    with store.lease(), Session(reference.registry, terms) as session:
+        repository = Repository(session, reference.repository)
         top = _complete(store, store.resolve(reference))
         documents = list(_documents(store, top))
         sources = _sources(store, reference)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 from labkit.errors import LabError, RegistryError
@@ -73,7 +74,7 @@ class Terms:
 
 
 class Session:
-    """One registry, as one user; threads may share it.
+    """One registry, as one user; threads may share it. Leaving it closes connections.
 
     Args: registry [as references name it: docker.io, localhost:5000]; terms.
     """
@@ -86,6 +87,12 @@ class Session:
         self.login = self._credentials.login(registry) if login is None else login
         self._tokens = Tokens(registry, self.login, self._wire, self.terms.trust)
         self._found, self._finding = "", threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._wire.close()
 
     @property
     def url(self) -> str:
@@ -129,14 +136,21 @@ class Session:
             response, at_home = self._follow(asking, shown)
             if response.status != 401 or not at_home:
                 return response
-            asked = challenges(response.headers.get("WWW-Authenticate", ""))
-            fresh = self._tokens.answer(asked, asking.scope, shown)
+            fresh = self._answer(response, asking.scope, shown)
             if fresh:
-                read(response, _LONGEST_ERROR)
+                response.close()
                 response, _ = self._follow(asking, fresh)
             return response
         except Untrusted as untrusted:
             raise _untrusted(self._shown(asking), untrusted) from untrusted
+
+    def _answer(self, response: Response, scope: str, shown: str) -> str:
+        try:
+            asked = challenges(response.headers.get("WWW-Authenticate", ""))
+            return self._tokens.answer(asked, scope, shown)
+        except BaseException:
+            response.close()
+            raise
 
     def refused(self, asking: Asking, response: Response) -> LabError:
         """Return the error for an answer that isn't good; reads its body."""

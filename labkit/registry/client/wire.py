@@ -99,6 +99,11 @@ class Wire:
         except HTTPError as problem:
             raise _named(problem) from problem
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for pool in self._pools.values():
+            pool.clear()
+
     def _pool(self, url: str) -> urllib3.PoolManager:
         proxy = _proxy(url)
         if proxy not in self._pools:

@@ -15,16 +15,14 @@ from labkit.registry.server.access import Access, Basic, Tokens
 from labkit.registry.server.passwords import Passwords, line
 from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
+from tests.support.registries import ADA
 from tests.unit.registry.test_endpoints import Client, code
-
-# "secret", as htpasswd -nbB writes it: another program's bcrypt.
-BY_HTPASSWD = "ada:$2y$05$nzc5ayKXgijVEPoj2uc7quHqnbryI/TFiGSKvVzmHTTVSnUopsiPC"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "htpasswd"
-    file.write_text(f"# who may come in\n\n{line('ada', 'secret')}\n")
+    file.write_text(f"# who may come in\n\n{ADA}\n")
     return file
 
 
@@ -53,7 +51,7 @@ def test_passwords_are_compared_with_their_hashes(file: Path) -> None:
 
 
 def test_what_htpasswd_wrote_is_understood(file: Path) -> None:
-    file.write_text(BY_HTPASSWD)
+    file.write_text(ADA)
     assert Passwords(file).verify("ada", "secret")
     assert not Passwords(file).verify("ada", "secrets")
 

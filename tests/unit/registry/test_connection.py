@@ -15,8 +15,8 @@ import pytest
 from labkit.image import Digest
 from labkit.registry.server.access import Basic
 from labkit.registry.server.connection import Server
-from labkit.registry.server.passwords import Passwords, line
-from tests.support.registries import registry
+from labkit.registry.server.passwords import Passwords
+from tests.support.registries import ADA, registry
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_two_requests_for_one_upload_do_not_mix(
 
 
 def test_the_answer_reaches_a_client_whose_body_nobody_wanted(tmp_path: Path) -> None:
-    (tmp_path / "htpasswd").write_text(line("ada", "secret"))
+    (tmp_path / "htpasswd").write_text(ADA)
     access = Basic(Passwords(tmp_path / "htpasswd"))
     with registry(tmp_path / "storage", access) as server:
         head = (

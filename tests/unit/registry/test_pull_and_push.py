@@ -18,12 +18,13 @@ from labkit.registry.client.progress import Moved, Phase
 from labkit.registry.client.pull import Wanted, pull
 from labkit.registry.client.push import push
 from labkit.registry.client.repository import Repository
-from labkit.registry.client.session import Session, Terms
+from labkit.registry.client.session import Asking, Session, Terms
 from labkit.registry.client.wire import Trust
 from labkit.registry.server.access import Access, Basic, Tokens
 from labkit.registry.server.connection import Server
-from labkit.registry.server.passwords import Passwords, line
+from labkit.registry.server.passwords import Passwords
 from tests.support.registries import (
+    ADA,
     HURRY,
     IN_A_HURRY,
     bad,
@@ -155,16 +156,16 @@ def test_tags_are_listed_over_all_pages(tmp_path: Path, here: Store) -> None:
             name = name_of(server, f"app:{tag}")
             put_image(here, name)
             push(name, here, IN_A_HURRY)
-        repository = Repository(Session(name.registry, IN_A_HURRY), "app")
-        assert list(repository.tags()) == ["1", "2", "3"]
+        with Session(name.registry, IN_A_HURRY) as session:
+            assert list(Repository(session, "app").tags()) == ["1", "2", "3"]
 
 
 def passwords(tmp_path: Path) -> Passwords:
-    (tmp_path / "htpasswd").write_text(line("ada", "secret"))
+    (tmp_path / "htpasswd").write_text(ADA)
     return Passwords(tmp_path / "htpasswd")
 
 
-ADA, WRONG = Login("ada", "secret"), Login("ada", "wrong")
+RIGHT, WRONG = Login("ada", "secret"), Login("ada", "wrong")
 
 
 @pytest.mark.parametrize("access", [Basic, Tokens])
@@ -173,8 +174,8 @@ def test_who_knows_the_password_pushes_and_pulls(
 ) -> None:
     with registry(tmp_path / "registry", access(passwords(tmp_path))) as server:
         image = put_image(here, name_of(server), LAYERS)
-        push(name_of(server), here, Terms(patience=HURRY, login=ADA))
-        terms = Terms(patience=HURRY, login=ADA)
+        push(name_of(server), here, Terms(patience=HURRY, login=RIGHT))
+        terms = Terms(patience=HURRY, login=RIGHT)
         assert pull(name_of(server), there, terms=terms).digest == image.digest
         for login_ in (WRONG, Login()):
             with pytest.raises(RegistryError, match="401 UNAUTHORIZED") as refused:
@@ -191,13 +192,14 @@ def test_a_token_that_ends_is_got_again(
     with registry(tmp_path / "registry", access) as server:
         put_image(here, name_of(server))
         with pytest.raises(RegistryError, match="401"):  # it has always ended already
-            push(name_of(server), here, Terms(patience=HURRY, login=ADA))
+            push(name_of(server), here, Terms(patience=HURRY, login=RIGHT))
         monkeypatch.setattr(access, "_lifetime_s", 300)
-        session = Session(name_of(server).registry, Terms(patience=HURRY, login=ADA))
-        repository = Repository(session, "app")
-        assert not repository.has_blob(Digest.of(b"x"))
-        monkeypatch.setattr(access, "_secret", b"another")  # as after a restart
-        assert not repository.has_blob(Digest.of(b"x"))
+        terms = Terms(patience=HURRY, login=RIGHT)
+        with Session(name_of(server).registry, terms) as session:
+            repository = Repository(session, "app")
+            assert not repository.has_blob(Digest.of(b"x"))
+            monkeypatch.setattr(access, "_secret", b"another")  # as after a restart
+            assert not repository.has_blob(Digest.of(b"x"))
 
 
 def test_anybody_pulls_with_an_anonymous_token(
@@ -206,7 +208,7 @@ def test_anybody_pulls_with_an_anonymous_token(
     access = Tokens(passwords(tmp_path), public=True)
     with registry(tmp_path / "registry", access) as server:
         image = put_image(here, name_of(server))
-        push(name_of(server), here, Terms(patience=HURRY, login=ADA))
+        push(name_of(server), here, Terms(patience=HURRY, login=RIGHT))
         assert pull(name_of(server), there, terms=IN_A_HURRY).digest == image.digest
         with pytest.raises(RegistryError, match="401"):
             push(name_of(server), there, IN_A_HURRY)
@@ -226,7 +228,7 @@ def test_login_keeps_what_the_registry_likes(
         with pytest.raises(RegistryError, match="401"):
             login(host, WRONG, IN_A_HURRY)
         assert not Credentials().path.exists()
-        login(host, ADA, IN_A_HURRY)
+        login(host, RIGHT, IN_A_HURRY)
         put_image(here, name_of(server))
         push(name_of(server), here, Terms(patience=HURRY))
         pull(name_of(server), there, terms=Terms(patience=HURRY))
@@ -280,8 +282,9 @@ def test_a_proxy_of_the_environment_is_asked_but_not_for_this_machine(
         push(name_of(server), here, IN_A_HURRY)
         for host, asked in (("far.example", 1), ("near.example", 0)):
             server.seen.clear()
-            with pytest.raises(RegistryError):
-                Session(f"{host}:9", IN_A_HURRY).url  # noqa: B018
+            session = Session(f"{host}:9", IN_A_HURRY)
+            with session, pytest.raises(RegistryError):
+                session.ask(Asking("GET", "/v2/"))
             assert bool(asked) == any("CONNECT" in line for line, _ in server.seen)
 
 
@@ -301,8 +304,9 @@ def test_a_subject_is_noted_under_a_tag_where_no_list_is_kept(
         _forget_subjects(server)
         push(signed, here, IN_A_HURRY)
         push(signed, here, IN_A_HURRY)
-        repository = Repository(Session(name.registry, IN_A_HURRY), "app")
-        listed = repository.manifest(image.digest.replace(":", "-")).parsed
+        with Session(name.registry, IN_A_HURRY) as session:
+            list_of_it = image.digest.replace(":", "-")
+            listed = Repository(session, "app").manifest(list_of_it).parsed
         assert isinstance(listed, Index)
         [found] = listed.manifests
         assert (found.digest, found.artifact_type) == (signature.digest, "a/b")

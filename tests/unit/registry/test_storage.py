@@ -100,9 +100,19 @@ class Process:
     """A registry as a process of its own, to be killed."""
 
     def __init__(self, folder: Path) -> None:
-        words = "-m labkit registry serve --listen 127.0.0.1:0 --storage".split()
+        words = [
+            "-m",
+            "labkit",
+            "registry",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--storage",
+        ]
         self._process = subprocess.Popen(
-            [sys.executable, *words, folder], stderr=subprocess.PIPE, text=True
+            [sys.executable, *words, "--storage", folder],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stderr
         found = re.search(r"127\.0\.0\.1:\d+", self._process.stderr.readline())
