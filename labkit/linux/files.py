@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -104,6 +105,44 @@ class Files(Caller):
         Kernel: getcwd(2).
         """
         return str(self._call("getcwd"))
+
+    def access(self, path: str, mode: int) -> bool:
+        """Say whether this process, as it is now, may do something with a file.
+
+        Args: mode [os.X_OK: run it; os.W_OK: write it].
+        Raises: nothing: what can't be done is False.
+        Needs: nothing.
+        Kernel: faccessat2(2), AT_EACCESS.
+        """
+        return bool(self._call("access", path, mode))
+
+    def memfd_create(self, name: str) -> int:
+        """Return a descriptor of a file that has no path and goes with its last one.
+
+        Raises: EMFILE.
+        Needs: nothing.
+        Kernel: memfd_create(2).
+        """
+        return int(self._call("memfd_create", name, os.MFD_CLOEXEC))
+
+    def lseek(self, fd: int, offset: int) -> None:
+        """Set where the next read or write of a file begins, from its start.
+
+        Raises: ESPIPE for a pipe.
+        Needs: nothing.
+        Kernel: lseek(2).
+        """
+        self._call("lseek", fd, offset, os.SEEK_SET)
+
+    def poll(self, fd: int, timeout_ms: int) -> bool:
+        """Wait until a descriptor can be read, or its process has ended; say whether.
+
+        Args: timeout_ms [-1 waits for ever].
+        Raises: nothing a learner meets.
+        Needs: nothing.
+        Kernel: poll(2).
+        """
+        return bool(self._call("poll", fd, timeout_ms))
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
         """Make a directory. In a cgroup file system: a cgroup.

@@ -80,6 +80,8 @@ class O(_Flag):  # noqa: E742  the header's name
     TRUNC = os.O_TRUNC
     APPEND = os.O_APPEND
     NONBLOCK = os.O_NONBLOCK
+    NOCTTY = os.O_NOCTTY
+    CLOEXEC = os.O_CLOEXEC
     DIRECTORY = os.O_DIRECTORY
     NOFOLLOW = os.O_NOFOLLOW
     PATH = os.O_PATH
@@ -98,6 +100,7 @@ class OPEN_TREE(_Flag):
     """linux/mount.h: flags of open_tree(2)."""
 
     CLONE = 1
+    EMPTY_PATH = 0x1000  # AT_EMPTY_PATH
     RECURSIVE = 0x8000  # AT_RECURSIVE
     CLOEXEC = os.O_CLOEXEC
 

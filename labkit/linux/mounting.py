@@ -91,14 +91,18 @@ class Mounting(Caller):
         """
         self._call("pivot_root", new_root, put_old)
 
-    def open_tree(self, path: str, flags: OPEN_TREE) -> int:
+    def open_tree(self, path: str | int, flags: OPEN_TREE) -> int:
         """Return a descriptor of a mount; with OPEN_TREE.CLONE of a detached copy.
 
+        Args: path [or a descriptor of what is to be mounted].
         Raises: ENOENT for a bad path, EPERM without the capability for a copy.
         Needs: CAP_SYS_ADMIN in the user namespace that owns your mount namespace.
         Kernel: open_tree(2), since Linux 5.2.
         """
-        return int(self._call("open_tree", AT_FDCWD, path, flags))
+        place = (path, "") if isinstance(path, int) else (AT_FDCWD, path)
+        if isinstance(path, int):
+            flags |= OPEN_TREE.EMPTY_PATH
+        return int(self._call("open_tree", *place, flags))
 
     def move_mount(self, mount_fd: int, target: str | int) -> None:
         """Attach a detached mount at a path, or where a descriptor leads.

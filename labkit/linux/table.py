@@ -14,6 +14,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -175,6 +176,16 @@ def _send_descriptors(fd: int, data: bytes, descriptors: Sequence[int]) -> int:
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 
 
+def _access(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
+
+
+def _poll(fd: int, timeout_ms: int) -> int:
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return len(poller.poll(timeout_ms))
+
+
 def _by_machine(x86_64: int, aarch64: int) -> dict[str, int]:
     return {"x86_64": x86_64, "aarch64": aarch64}
 
@@ -239,6 +250,10 @@ _rows = (
     _from_os("ioctl", FD, NAMED, ARGUMENT, function=fcntl.ioctl),
     _from_os("sendmsg", FD, DATA, IDS, function=_send_descriptors),
     _from_os("getcwd"),
+    _from_os("access", PATH, INT, function=_access),
+    _from_os("memfd_create", TEXT, INT),
+    _from_os("lseek", FD, INT, INT),
+    _from_os("poll", FD, INT, function=_poll),
     _from_os("fchown", FD, INT, INT),
     _from_os("mkdir", PATH, MODE),
     _from_os("rmdir", PATH),

@@ -22,8 +22,20 @@ _ANSWERS: dict[str, Any] = {
     "waitpid": (1, 0),
     "fork": 0,  # the rehearsal goes on as the child
     "getpid": 1,
+    "getcwd": "/",
+    "poll": 1,
+    "access": True,
 }
-_OPENS = ("open", "connect", "openat2", "pidfd_open", "open_tree", "fsopen", "fsmount")
+_OPENS = (
+    "open",
+    "memfd_create",
+    "connect",
+    "openat2",
+    "pidfd_open",
+    "open_tree",
+    "fsopen",
+    "fsmount",
+)
 
 
 class Recorder(Linux):

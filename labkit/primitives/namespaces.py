@@ -19,7 +19,7 @@ from labkit.linux import proc
 from labkit.linux.flags import CLONE, NamespaceType
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
-from labkit.plan.step import After, Step
+from labkit.plan.step import After, Requires, Rule, Step
 from labkit.text import Text
 
 ALL = (
@@ -146,6 +146,60 @@ class JoinNamespace(Step):
         fd = linux.open(self.path)
         linux.setns(fd, self.kind.clone)
         linux.close(fd)
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SetDomainname(Step):
+    """Set the NIS domain name in the inside's UTS namespace.
+
+    Args: name [at most 64 bytes].
+    Raises: EPERM without the capability, EINVAL for a name that is too long.
+    Needs: CAP_SYS_ADMIN in the user namespace that owns the UTS namespace.
+    Kernel: setdomainname(2). Spec: OCI runtime, domainname.
+    """
+
+    name: str
+
+    man: ClassVar[tuple[str, ...]] = ("setdomainname(2)", "uts_namespaces(7)")
+    needs: ClassVar[str] = "CAP_SYS_ADMIN in the owner of the UTS namespace"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        After(Unshare(CLONE.NEWUTS), "before it, the name would be the host's own"),
+    )
+
+    def describe(self) -> str:
+        return f"set the domain name to {self.name}"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.setdomainname(self.name)
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SetTimeOffsets(Step):
+    """Set how much the clocks are ahead in the time namespace that children will enter.
+
+    Args: offsets ["monotonic" or "boottime", seconds, nanoseconds].
+    Raises: EACCES once a process has entered it; ERANGE for a time before the boot.
+    Needs: CAP_SYS_TIME in the user namespace that owns the time namespace.
+    Kernel: time_namespaces(7), since Linux 5.6. Spec: OCI runtime, linux.timeOffsets.
+    """
+
+    offsets: tuple[tuple[str, int, int], ...]
+
+    man: ClassVar[tuple[str, ...]] = ("time_namespaces(7)",)
+    needs: ClassVar[str] = "CAP_SYS_TIME in the owner of the time namespace"
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Requires(Unshare(CLONE.NEWTIME), "the first time namespace has no offsets"),
+    )
+
+    def describe(self) -> str:
+        shown = (f"{clock} {secs}.{nanos:09} s" for clock, secs, nanos in self.offsets)
+        return f"set clocks ahead: {', '.join(shown)}"
+
+    def apply(self, linux: Linux) -> int | None:
+        lines = "\n".join(" ".join(map(str, row)) for row in self.offsets)
+        linux.write_file("/proc/self/timens_offsets", lines)
         return None
 
 

@@ -2,8 +2,8 @@
 
     SetUser(uid, gid, groups)     root gives itself up, and can't come back
     SetUmask(0o022)
-    named(text, files)            "www-data:adm" by the container's own /etc/passwd
 
+Names become numbers in accounts.py.
 Left out: filesystem ids (setfsuid(2)), which follow the effective ones.
 """
 

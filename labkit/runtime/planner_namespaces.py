@@ -5,29 +5,62 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 
+from labkit.errors import DocumentError
 from labkit.host import Host
 from labkit.linux.flags import CLONE, NamespaceType
+from labkit.linux.views import HostPath
 from labkit.plan.step import Step
-from labkit.primitives.idmap import BecomeRoot, WriteIdMaps
-from labkit.primitives.namespaces import JoinNamespace, SetHostname, Unshare
-from labkit.primitives.process import Fork
+from labkit.primitives.capabilities import SetDumpable
+from labkit.primitives.cgroups.place import V2
+from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
+from labkit.primitives.idmap import (
+    AskNewuidmap,
+    BecomeRoot,
+    DenySetgroups,
+    WriteIdMaps,
+)
+from labkit.primitives.namespaces import (
+    JoinNamespace,
+    SetDomainname,
+    SetHostname,
+    SetTimeOffsets,
+    Unshare,
+)
+from labkit.runtime.planner_process import setgroups_denied
+from labkit.runtime.situation import Situation
 from labkit.runtime.spec import Spec
 from labkit.runtime.spec.linux import Namespace
 
-# A PID or a time namespace is entered by children only.
-_FOR_CHILDREN = CLONE.NEWPID | CLONE.NEWTIME
 
+def namespace_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
+    """Return the steps that put the inside into its namespaces, and into its cgroup.
 
-def namespace_steps(spec: Spec, host: Host) -> list[Step]:
-    """Return the steps that put the inside into its namespaces."""
+    The inside is born in most of them. A cgroup namespace comes later
+    (`cgroup_namespace_steps`): its root is the cgroup of whoever makes it, and a move
+    into a cgroup of v1 takes so long that mounts are made meanwhile.
+    """
     joined = [one for one in spec.linux.namespaces if one.path]
     new = _flags([one for one in spec.linux.namespaces if not one.path])
+    born_in = new & ~CLONE.NEWCGROUP
+    offsets = tuple((o.clock, o.secs, o.nanosecs) for o in spec.linux.time_offsets)
+    if offsets:
+        born_in &= ~CLONE.NEWTIME
     return [
         *(JoinNamespace(one.path, one.type) for one in sorted(joined, key=_order)),
-        *([Unshare(new)] if new else ()),
+        *([Unshare(CLONE.NEWTIME), SetTimeOffsets(offsets)] if offsets else ()),
+        Clone(born_in, _v2_directory(situation)),
+        *_move(situation),
         *_ids(spec, host, new),
-        *([Fork()] if enter_kinds(spec) & _FOR_CHILDREN else ()),
+        SetDumpable(),
     ]
+
+
+def cgroup_namespace_steps(spec: Spec) -> list[Step]:
+    """Return the steps that make the inside's cgroup the root of all that it sees."""
+    namespace = spec.linux.namespace(NamespaceType.CGROUP)
+    if namespace is None or namespace.path:
+        return []
+    return [CatchUp(), Unshare(CLONE.NEWCGROUP)]
 
 
 def enter_kinds(spec: Spec) -> CLONE:
@@ -36,8 +69,21 @@ def enter_kinds(spec: Spec) -> CLONE:
 
 
 def uts_steps(spec: Spec) -> list[Step]:
-    """Return the steps that name the container."""
-    return [SetHostname(spec.hostname)] if spec.hostname else []
+    """Return the steps that name the container.
+
+    Raises: DocumentError for a name without a UTS namespace to put it into.
+    """
+    if not spec.hostname and not spec.domainname:
+        return []
+    if spec.linux.namespace(NamespaceType.UTS) is None:
+        raise DocumentError(
+            "config.json: /hostname: there is no UTS namespace for it",
+            'add {"type": "uts"} to linux.namespaces, or leave the name out',
+            meaning="it would be the host's name",
+        )
+    host_name = [SetHostname(spec.hostname)] if spec.hostname else []
+    domain = [SetDomainname(spec.domainname)] if spec.domainname else []
+    return [*host_name, *domain]
 
 
 def _flags(namespaces: list[Namespace]) -> CLONE:
@@ -51,9 +97,29 @@ def _order(namespace: Namespace) -> int:
     return {first: 0, last: 2}.get(namespace.type, 1)
 
 
+def _v2_directory(situation: Situation) -> HostPath | None:
+    places = situation.places
+    return places[0].directory if places and places[0].controller == V2 else None
+
+
+def _move(situation: Situation) -> list[Step]:
+    if not situation.places or _v2_directory(situation):
+        return []  # born in it
+    # Each once, because two controllers can share a tree.
+    directories = tuple(dict.fromkeys(one.directory for one in situation.places))
+    return [PutIntoCgroup(situation.container_id, directories)]
+
+
 def _ids(spec: Spec, host: Host, new: CLONE) -> list[Step]:
-    if not new & CLONE.NEWUSER:
-        return []
     linux = spec.linux
-    maps = WriteIdMaps(linux.uid_mappings, linux.gid_mappings)
-    return [maps, BecomeRoot(clear_groups=True)]
+    user = linux.namespace(NamespaceType.USER)
+    if user is None:
+        return []
+    if user.path:
+        return [BecomeRoot()]
+    maps = (linux.uid_mappings, linux.gid_mappings)
+    if host.privilege.root:
+        return [WriteIdMaps(*maps), BecomeRoot(clear_groups=True)]
+    if setgroups_denied(spec, host):
+        return [DenySetgroups(), WriteIdMaps(*maps), BecomeRoot()]
+    return [AskNewuidmap(*maps), BecomeRoot(clear_groups=True)]

@@ -2,24 +2,168 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from labkit.errors import DocumentError
 from labkit.host import Host
+from labkit.linux.privilege_flags import RLIMIT
+from labkit.linux.structs import SchedulingAttributes
 from labkit.plan.step import Step
-from labkit.primitives.process import Exec
+from labkit.primitives.capabilities import SetNoNewPrivileges
+from labkit.primitives.leftovers import CheckDirectory, CloseOnExec, JoinSessionKeyring
+from labkit.primitives.limits import (
+    IO_CLASSES,
+    PERSONALITIES,
+    POLICIES,
+    SCHEDULER_FLAGS,
+    SetIoPriority,
+    SetOomScore,
+    SetPersonality,
+    SetRlimits,
+    SetScheduler,
+)
+from labkit.primitives.program import FindProgram, RunProgram
 from labkit.primitives.root import Chdir
 from labkit.primitives.user import SetUmask, SetUser
+from labkit.runtime.planner_privileges import (
+    bounding_steps,
+    capability_steps,
+    seccomp_steps,
+)
+from labkit.runtime.situation import Situation
 from labkit.runtime.spec import Process, Spec
+from labkit.runtime.spec.process import Scheduler
+
+_UMASK = 0o022
 
 
-def process_steps(process: Process, spec: Spec, host: Host) -> list[Step]:
-    """Return the steps by which a process becomes who it shall be."""
-    user = process.user
+def early_steps(process: Process | None) -> list[Step]:
+    """Return what must be done while the host's proc is there and we are its root."""
+    if process is None or process.oom_score_adj is None:
+        return []
+    return [SetOomScore(process.oom_score_adj)]
+
+
+def process_steps(
+    process: Process, spec: Spec, host: Host, situation: Situation
+) -> list[Step]:
+    """Return the steps by which a process becomes who it shall be, and no more.
+
+    Raises: DocumentError for a word that isn't known.
+    """
+    umask = process.user.umask
+    filters = seccomp_steps(spec.linux.seccomp, situation.kept_programs)
+    nothing_new = process.no_new_privileges
     return [
-        SetUmask(0o022 if user.umask is None else user.umask),
-        SetUser(user.uid, user.gid, user.additional_gids),
+        *([JoinSessionKeyring()] if situation.new_keyring else ()),
+        CloseOnExec(3 + situation.preserve_fds),
+        *_priorities(process, spec),
+        SetUmask(_UMASK if umask is None else umask),
         Chdir(process.cwd),
+        CheckDirectory(),
+        # While it still may: without no_new_privs a filter takes CAP_SYS_ADMIN.
+        *(() if nothing_new else filters),
+        *bounding_steps(process.capabilities, host),
+        _user(process, spec, host),
+        *capability_steps(process.capabilities),
+        *([SetNoNewPrivileges()] if nothing_new else ()),
+        FindProgram(process.args[0], _path(process)),
     ]
 
 
-def program(process: Process) -> Step:
-    """Return the last step: the program."""
-    return Exec(process.args, dict(entry.split("=", 1) for entry in process.env))
+def last_steps(process: Process, spec: Spec, situation: Situation) -> list[Step]:
+    """Return what comes after the wait for `start`: the filter if it can, the program.
+
+    The filter as late as possible, so that it need not allow what we still do.
+    """
+    filters = seccomp_steps(spec.linux.seccomp, situation.kept_programs)
+    env = tuple(_named(entry) for entry in process.env)
+    return [
+        *(filters if process.no_new_privileges else ()),
+        RunProgram(process.args, env, process.user.uid),
+    ]
+
+
+def check_process(process: Process) -> None:
+    """Refuse a process that can't be started.
+
+    Raises: DocumentError.
+    """
+    if not process.args or not process.args[0]:
+        raise DocumentError(
+            "config.json: /process/args: is empty", 'name a program, as ["sh"]'
+        )
+
+
+def _named(entry: str) -> tuple[str, str]:
+    name, _, value = entry.partition("=")
+    return name, value
+
+
+def _path(process: Process) -> str:
+    # The last one counts, as in the environment itself.
+    found = dict(map(_named, process.env)).get("PATH")
+    return found or "/bin:/usr/bin"
+
+
+def _user(process: Process, spec: Spec, host: Host) -> Step:
+    user = process.user
+    if setgroups_denied(spec, host):
+        # An ordinary user's groups can't be changed: they are what they are.
+        return SetUser(user.uid, user.gid, None)
+    return SetUser(user.uid, user.gid, user.additional_gids)
+
+
+def setgroups_denied(spec: Spec, host: Host) -> bool:
+    """Say whether the container's user namespace is one without setgroups."""
+    ordinary = not host.privilege.root
+    return ordinary and len(spec.linux.gid_mappings) <= 1
+
+
+def _priorities(process: Process, spec: Spec) -> Iterator[Step]:
+    if spec.linux.personality:
+        yield SetPersonality(PERSONALITIES[spec.linux.personality.domain])
+    if process.scheduler:
+        yield SetScheduler(_scheduling(process.scheduler))
+    if process.io_priority:
+        kind = _value(IO_CLASSES, process.io_priority.kind, "ioPriority/class")
+        yield SetIoPriority(kind, process.io_priority.priority)
+    if process.rlimits:
+        limits = (
+            (_rlimit(number, one.type), one.soft, one.hard)
+            for number, one in enumerate(process.rlimits)
+        )
+        yield SetRlimits(tuple(limits))
+
+
+def _rlimit(number: int, name: str) -> RLIMIT:
+    word = name.removeprefix("RLIMIT_")
+    if word not in RLIMIT.__members__ or word == name:
+        known = ", ".join(map(str, RLIMIT))
+        raise DocumentError(
+            f"config.json: /process/rlimits/{number}/type: {name!r} is no limit",
+            f"one of {known}",
+        )
+    return RLIMIT[word]
+
+
+def _scheduling(scheduler: Scheduler) -> SchedulingAttributes:
+    flags = (_value(SCHEDULER_FLAGS, f, "scheduler/flags") for f in scheduler.flags)
+    return SchedulingAttributes(
+        _value(POLICIES, scheduler.policy, "scheduler/policy"),
+        sum(flags),
+        scheduler.nice,
+        scheduler.priority,
+        scheduler.runtime,
+        scheduler.deadline,
+        scheduler.period,
+    )
+
+
+def _value(words: dict[str, int], word: str, place: str) -> int:
+    if word not in words:
+        raise DocumentError(
+            f"config.json: /process/{place}: {word!r} is not known",
+            f"one of {', '.join(words)}",
+        )
+    return words[word]

@@ -1,64 +1,163 @@
-"""The planner's part about the root: its mounts, its devices, and what is hidden."""
+"""The planner's part about the root: its mounts, its devices, and what is hidden.
+
+The root is walked from outside (inside_root) until pivot_root, because sources are the
+host's; what is set up by path comes after it, because only then a path means what it
+will mean to the program.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
+from labkit.errors import DocumentError
 from labkit.host import Host
-from labkit.linux.flags import CLONE, MOUNT_ATTR
+from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS, NamespaceType
 from labkit.plan.step import Step
-from labkit.primitives.device_inside import DEFAULT_DEVICES, MakeDevices, MakeLinks
-from labkit.primitives.mount_inside import BindInside, MountInside, SetMountAttributes
+from labkit.primitives.device_inside import (
+    DEFAULT_DEVICES,
+    DeviceFile,
+    MakeDevices,
+    MakeLinks,
+)
+from labkit.primitives.mount_inside import (
+    BindInside,
+    MountInside,
+    SetMountAttributes,
+)
 from labkit.primitives.mount_options import MountOptions
 from labkit.primitives.mounts import BindMount, MakeSlave, Mask, ReadonlyPath
-from labkit.primitives.root import Chdir, PivotRoot
-from labkit.runtime.planner_namespaces import enter_kinds
+from labkit.primitives.move_root import MoveRoot
+from labkit.primitives.root import Chdir, Chroot, PivotRoot
+from labkit.primitives.sysctl import SetSysctl, namespace_of
+from labkit.runtime.planner_cgroup import cgroup_mount
+from labkit.runtime.planner_namespaces import cgroup_namespace_steps, enter_kinds
 from labkit.runtime.situation import Situation
 from labkit.runtime.spec import Spec
 from labkit.runtime.spec.mounts import Mount
 
+_DEV = "/dev"
+_CGROUPS = ("cgroup", "cgroup2")
 
-def root_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
-    """Return the steps that make the spec's file tree the root."""
+
+def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
+    """Return the steps that mount and make what the container's file tree has."""
     rootfs = os.path.join(situation.bundle, spec.root.path)
+    if spec.linux.namespace(NamespaceType.MOUNT) is None:
+        _refuse_mounts(spec)
+        return [*cgroup_namespace_steps(spec)]
     return [
         MakeSlave("/"),
         BindMount(rootfs, rootfs),
         Chdir(rootfs),
         *_mounts(spec, situation),
         *_devices(spec, host),
-        PivotRoot("."),
-        *_inside(spec),
     ]
 
 
+def enter_steps(spec: Spec, situation: Situation) -> list[Step]:
+    """Return the steps that make the file tree the root."""
+    if spec.linux.namespace(NamespaceType.MOUNT) is None:
+        rootfs = os.path.join(situation.bundle, spec.root.path)
+        return [Chroot(rootfs), Chdir("/")]
+    return [PivotRoot(".")] if situation.pivot else [MoveRoot()]
+
+
+def inside_steps(spec: Spec, situation: Situation) -> list[Step]:
+    """Return the steps that set, hide and protect paths of the inside's own.
+
+    Raises: DocumentError for a setting that is the whole machine's.
+    """
+    linux = spec.linux
+    if linux.namespace(NamespaceType.MOUNT) is None:
+        return []
+    propagation = MountOptions.of([_propagation(spec)])
+    return [
+        *_sysctls(spec),
+        *_delayed(spec, situation),
+        *map(Mask, linux.masked_paths),
+        *map(ReadonlyPath, linux.readonly_paths),
+        *([SetMountAttributes("/", _READONLY)] if spec.root.readonly else ()),
+        *([SetMountAttributes("/", propagation)] if propagation.propagation else ()),
+    ]
+
+
+_READONLY = MountOptions(set=MOUNT_ATTR.RDONLY)
+
+
 def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
+    # A mount that shows cgroups shows them as the cgroup namespace does.
+    waiting = cgroup_namespace_steps(spec)
     for mount in spec.mounts:
-        options = MountOptions.of(mount.options)
-        if mount.is_bind:
-            source = os.path.join(situation.bundle, mount.source)
-            yield BindInside(source, mount.destination, options)
-        elif mount.type != "cgroup":
-            yield _filesystem(mount, options)
+        if mount.type in _CGROUPS and waiting:
+            yield from waiting
+            waiting = []
+        yield from _mount(mount, spec, situation)
+    yield from waiting
 
 
-def _filesystem(mount: Mount, options: MountOptions) -> Step:
-    return MountInside(mount.type, mount.destination, mount.source, options)
+def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
+    options = MountOptions.of(mount.options)
+    if mount.is_bind:
+        source = os.path.join(situation.bundle, mount.source)
+        return [BindInside(source, mount.destination, options)]
+    if mount.type in _CGROUPS:
+        return cgroup_mount(mount, spec, situation)
+    if mount.type == "tmpfs":
+        options = options._replace(flags=options.flags & ~MS.RDONLY)
+    return [MountInside(mount.type, mount.destination, mount.source, options)]
+
+
+def _delayed(spec: Spec, situation: Situation) -> Iterator[Step]:
+    # What is read-only, but first filled: with devices, with cgroup trees.
+    kinds = ("tmpfs", "cgroup") if situation.places else ("tmpfs",)
+    for mount in spec.mounts:
+        if mount.type in kinds and MountOptions.of(mount.options).flags & MS.RDONLY:
+            yield SetMountAttributes(mount.destination, _READONLY)
 
 
 def _devices(spec: Spec, host: Host) -> Iterator[Step]:
-    if enter_kinds(spec) & CLONE.NEWUSER:
-        for device in DEFAULT_DEVICES:
-            yield BindInside(device.path, device.path, MountOptions())
+    if not _brings_a_dev(spec):
+        return
+    asked = tuple(
+        DeviceFile(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid)
+        for d in spec.linux.devices
+    )
+    defaults = (d for d in DEFAULT_DEVICES if d.path not in {a.path for a in asked})
+    devices = (*defaults, *asked)
+    if host.privilege.has(CAP.MKNOD) and not enter_kinds(spec) & CLONE.NEWUSER:
+        yield MakeDevices(devices)
     else:
-        yield MakeDevices(DEFAULT_DEVICES)
+        yield from (BindInside(d.path, d.path, MountOptions()) for d in devices)
     yield MakeLinks()
 
 
-def _inside(spec: Spec) -> Iterator[Step]:
-    # What a path means is known now: these are the container's own.
-    yield from map(Mask, spec.linux.masked_paths)
-    yield from map(ReadonlyPath, spec.linux.readonly_paths)
-    if spec.root.readonly:
-        yield SetMountAttributes("/", MountOptions(set=MOUNT_ATTR.RDONLY))
+def _brings_a_dev(spec: Spec) -> bool:
+    # A /dev that is bound from the host is full already.
+    return not any(m.destination.rstrip("/") == _DEV and m.is_bind for m in spec.mounts)
+
+
+def _sysctls(spec: Spec) -> Iterator[Step]:
+    for name, value in spec.linux.sysctl.items():
+        kind = namespace_of(name)
+        if kind is None or spec.linux.namespace(kind) is None:
+            raise DocumentError(
+                f"config.json: /linux/sysctl/{name}: is the whole machine's setting",
+                "set it on the host, or leave it out",
+                meaning="it belongs to no namespace of the container's own",
+            )
+        yield SetSysctl(name, value)
+
+
+def _propagation(spec: Spec) -> str:
+    # Not recursive unless asked: a volume may have a propagation of its own.
+    return spec.linux.rootfs_propagation or "private"
+
+
+def _refuse_mounts(spec: Spec) -> None:
+    if spec.mounts or spec.linux.masked_paths or spec.linux.readonly_paths:
+        raise DocumentError(
+            "config.json: /mounts: there is no mount namespace for them",
+            'add {"type": "mount"} to linux.namespaces, or leave mounts out',
+            meaning="they would be the host's mounts, and so would masked paths be",
+        )

@@ -23,7 +23,8 @@ class Situation:
         terminal's master]; preserve_fds [how many descriptors from 3 on stay open];
         pivot [False moves the root mount instead, where pivot_root is refused];
         new_keyring [False keeps the caller's session keyring]; init [whether a small
-        PID 1 reaps and forwards signals].
+        PID 1 reaps and forwards signals]; kept_programs [host path of a directory for
+        compiled filters].
     """
 
     container_id: str
@@ -35,6 +36,7 @@ class Situation:
     pivot: bool = True
     new_keyring: bool = True
     init: bool = False
+    kept_programs: HostPath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,11 @@ class Target:
     """A container that runs, for a process that joins it.
 
     Args: pid [host pid of its first process]; places [of its cgroup]; console_fd and
-        preserve_fds [as a Situation's]. Seccomp and more come with the process, from
-        the container's own spec.
+        preserve_fds, kept_programs [as a Situation's].
     """
 
     pid: HostPid
     places: tuple[Place, ...] = ()
     console_fd: int | None = None
     preserve_fds: int = 0
+    kept_programs: HostPath | None = None

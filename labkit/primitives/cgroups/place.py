@@ -45,6 +45,11 @@ class Place(NamedTuple):
         """Return the host path of the cgroup."""
         return HostPath(f"{self.top}/{self.path}")
 
+    @property
+    def v1_name(self) -> str:
+        """Return the controller's name as cgroup v1 has it."""
+        return "blkio" if self.controller == "io" else self.controller
+
     def levels(self) -> Iterator[HostPath]:
         """Yield the cgroup and those above it, from the top down, without the top."""
         at = str(self.top)
@@ -53,11 +58,14 @@ class Place(NamedTuple):
             yield HostPath(at)
 
 
-def places_of(path: str, layout: CgroupLayout) -> tuple[Place, ...]:
+def places_of(
+    path: str, layout: CgroupLayout, only: tuple[str, ...] = ()
+) -> tuple[Place, ...]:
     """Return where a container's cgroup lies.
 
     Args: path [linux.cgroupsPath: absolute is below the root of each tree, relative is
-        below the directory that is ours]; layout [the host's].
+        below the directory that is ours]; layout [the host's]; only [which controllers
+        of v1; () for all: each tree costs time].
     Returns: a place for each tree, in the order in which a process moves quickest.
     Raises: DocumentError for a path that leads out; HostError without cgroups.
     """
@@ -72,7 +80,7 @@ def places_of(path: str, layout: CgroupLayout) -> tuple[Place, ...]:
     trees = {
         one.name: one.mount if absolute else one.parent or one.mount
         for one in layout.controllers
-        if one.version == 1
+        if one.version == 1 and (not only or one.name in only)
     }
     if not trees and layout.unified is not None:
         trees[V2] = layout.unified if absolute else layout.own or layout.unified

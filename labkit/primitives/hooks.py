@@ -1,0 +1,144 @@
+"""Hooks: programs of the host's that are run while a container is made. Chapter 09.
+
+    RunHooks("createRuntime", hooks, state)        outside, in the host's namespaces
+    RunHooksInside("startContainer", hooks, state) inside, in the container's
+
+Each reads the container's state as JSON from its stdin: that is how a network program
+learns which process's namespace it is to furnish. One that fails fails the container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from labkit.errors import ContainerFailed, SyscallError
+from labkit.linux.privilege_flags import CLOSE_RANGE
+from labkit.linux.syscalls import Linux
+from labkit.plan.step import Step, Where
+
+_LAST_FD = 2**32 - 1
+_NO_PROGRAM = 127  # what a shell says of a program that can't be started
+
+
+class Hook(NamedTuple):
+    """A program: its path, its words (the first is its own name), its environment."""
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunHooks(Step):
+    """Run programs one after the other, outside.
+
+    Args: moment ["createRuntime" and so on]; hooks; state [JSON, without the pid].
+    Raises: ContainerFailed when one can't be started, fails, or takes too long.
+    Needs: nothing.
+    Kernel: fork(2), execve(2). Spec: OCI runtime, POSIX-platform Hooks.
+    """
+
+    moment: str
+    hooks: tuple[Hook, ...]
+    state: str
+
+    where: ClassVar[Where] = Where.OUTSIDE
+    man: ClassVar[tuple[str, ...]] = ("execve(2)",)
+
+    def describe(self) -> str:
+        return f"run the hooks of {self.moment}: {_shown(self.hooks)}"
+
+    def apply(self, linux: Linux) -> int | None:
+        state = {**json.loads(self.state), "pid": linux.inside or 0}
+        for hook in self.hooks:
+            run_hook(linux, self.moment, hook, state)
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunHooksInside(Step):
+    """Run programs one after the other, in the inside's own namespaces.
+
+    Args: moment ["createContainer" or "startContainer"]; hooks; state [JSON].
+    Raises: ContainerFailed when one can't be started, fails, or takes too long.
+    Needs: nothing.
+    Kernel: fork(2), execve(2). Spec: OCI runtime, POSIX-platform Hooks.
+    """
+
+    moment: str
+    hooks: tuple[Hook, ...]
+    state: str
+
+    man: ClassVar[tuple[str, ...]] = ("execve(2)",)
+
+    def describe(self) -> str:
+        return f"run the hooks of {self.moment} inside: {_shown(self.hooks)}"
+
+    def apply(self, linux: Linux) -> int | None:
+        state = {**json.loads(self.state), "pid": linux.getpid()}
+        for hook in self.hooks:
+            run_hook(linux, self.moment, hook, state)
+        return None
+
+
+def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) -> None:
+    """Run one program to its end, with the container's state on its stdin.
+
+    Args: moment [for the error]; state [OCI runtime, State].
+    Raises: ContainerFailed when it can't be started, fails, or takes too long: then it
+        is killed.
+    Needs: nothing.
+    Kernel: fork(2), execve(2), waitpid(2).
+    """
+    state_fd, output_fd = (linux.memfd_create(f"labkit-{n}") for n in ("state", "said"))
+    linux.write(state_fd, json.dumps(state).encode())
+    linux.lseek(state_fd, 0)
+    pid = linux.fork()
+    if pid == 0:
+        _become(linux, hook, state_fd, output_fd)
+        return  # only a rehearsal comes here
+    how = _end_of(linux, pid, hook.timeout_s)
+    linux.lseek(output_fd, 0)
+    said = linux.read(output_fd).decode(errors="replace").strip().splitlines()
+    linux.close(state_fd)
+    linux.close(output_fd)
+    if how:
+        raise ContainerFailed(
+            f"hook {moment} {hook.path}: {how}",
+            "run it by hand, with the container's state on its stdin",
+            meaning=f"the last that it said: {said[-1] if said else 'nothing'}",
+        )
+
+
+def _become(linux: Linux, hook: Hook, state_fd: int, output_fd: int) -> None:
+    try:
+        for fd, target in ((state_fd, 0), (output_fd, 1), (output_fd, 2)):
+            linux.dup2(fd, target)
+        linux.close_range(3, _LAST_FD, CLOSE_RANGE.CLOEXEC)
+        env = dict(entry.partition("=")[::2] for entry in hook.env)
+        linux.execve(hook.path, hook.args or (hook.path,), env)
+    except SyscallError as refused:
+        linux.write(2, str(refused.message).encode())
+        os._exit(_NO_PROGRAM)
+
+
+def _end_of(linux: Linux, pid: int, timeout_s: int | None) -> str:
+    pidfd = linux.pidfd_open(pid)
+    in_time = linux.poll(pidfd, -1 if timeout_s is None else timeout_s * 1000)
+    if not in_time:
+        linux.pidfd_send_signal(pidfd, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(linux.waitpid(pid)[1])
+    linux.close(pidfd)
+    if not in_time:
+        return f"has not ended after {timeout_s} s"
+    return f"exit code {code}" if code > 0 else f"signal {-code}" if code else ""
+
+
+def _shown(hooks: tuple[Hook, ...]) -> str:
+    return ", ".join(hook.path for hook in hooks)
