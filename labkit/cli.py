@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import labkit
 from labkit.errors import DocumentError, LabError
+from labkit.image import commands as image
 from labkit.registry import commands as registry
 
 _VM_VERBS = ("build", "start", "status", "stop", "reset", "clean")
@@ -87,6 +88,7 @@ def _parser() -> _Parser:
 
     _add_doctor(commands)
     _add_rootfs(commands)
+    image.add_to(commands)
     registry.add_to(commands)
 
     sweep = commands.add_parser("sweep", help="remove what a crash left on this host")

@@ -1,20 +1,29 @@
 """Images as the OCI image specification says. Chapter 11.
 
-What the names are and where they live:
+    Reference             alpine -> docker.io/library/alpine:latest
+    Digest                sha256:... : the name that bytes have by themselves
+    Descriptor, Manifest, Index, Config      the documents, and what they point at
+    Store                 blobs and names on the disk, in OCI layout form
+    Image                 all documents of one image, compared with one another
+    Trees                 its layers, unpacked once for all containers
 
-    Reference           alpine -> docker.io/library/alpine:latest
-    Digest              sha256:... : the name that bytes have by themselves
-    Descriptor ...      the documents: descriptor, manifest, config, fields, media_types
-    Store               the content store: store, blobs, ingest, locks
+Reading order: reference, digest, descriptor, manifest, config; blobs, ingest, store;
+tar_member, tar_records, tar_reader, root, whiteouts, apply, trees; pack.
 """
 
-from labkit.image.config import Config, Execution, History
-from labkit.image.descriptor import Descriptor, Platform
-from labkit.image.digest import Digest, DigestMismatch, Hashing
-from labkit.image.ingest import Ingest
-from labkit.image.manifest import Index, Manifest, parse
-from labkit.image.reference import Reference
-from labkit.image.store import NoSuchImage, Pruned, Store
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from labkit.image.config import Config, Execution, History
+    from labkit.image.descriptor import Descriptor, Platform
+    from labkit.image.digest import Digest, DigestMismatch, Hashing
+    from labkit.image.image import Image
+    from labkit.image.ingest import Ingest
+    from labkit.image.manifest import Index, Manifest, parse
+    from labkit.image.reference import Reference
+    from labkit.image.store import NoSuchImage, Pruned, Store
+    from labkit.image.trees import Trees
 
 __all__ = [
     "Config",
@@ -24,6 +33,7 @@ __all__ = [
     "Execution",
     "Hashing",
     "History",
+    "Image",
     "Index",
     "Ingest",
     "Manifest",
@@ -32,5 +42,33 @@ __all__ = [
     "Pruned",
     "Reference",
     "Store",
+    "Trees",
     "parse",
 ]
+
+# Where each name lives. Loaded when it is first asked for: the command line imports
+# this package for its list of commands.
+_HOMES = {
+    "config": ("Config", "Execution", "History"),
+    "descriptor": ("Descriptor", "Platform"),
+    "digest": ("Digest", "DigestMismatch", "Hashing"),
+    "image": ("Image",),
+    "ingest": ("Ingest",),
+    "manifest": ("Index", "Manifest", "parse"),
+    "reference": ("Reference",),
+    "store": ("NoSuchImage", "Pruned", "Store"),
+    "trees": ("Trees",),
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            module = importlib.import_module(f"{__name__}.{home}")
+            globals()[name] = getattr(module, name)
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

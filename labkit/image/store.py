@@ -107,6 +107,15 @@ class Store(Blobs):
         """Hold back `prune` in all processes, for blobs that have no name yet."""
         return locks.hold(os.path.join(self.root, "lock"), alone=False)
 
+    def remove(self, digests: Iterable[Digest]) -> None:
+        """Remove blobs; the caller knows that nothing leads to them.
+
+        Raises: StateError while somebody holds a lease.
+        """
+        with locks.hold(f"{self.root}/lock", alone=True, timeout_s=_PRUNE_WAIT_S):
+            for digest in digests:
+                Path(self.path(digest)).unlink(missing_ok=True)
+
     def prune(self, keep: Iterable[Digest] = ()) -> Pruned:
         """Remove the blobs that no name leads to, and what broken ingests left.
 

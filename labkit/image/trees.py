@@ -25,12 +25,12 @@ from pathlib import Path
 from labkit import state
 from labkit.host.probing import is_root
 from labkit.image import locks
-from labkit.image.apply import Limits, apply_layer
-from labkit.image.below import Below
 from labkit.image.digest import Digest, DigestMismatch
 from labkit.image.image import Image, Layer
-from labkit.image.root import copy_attributes
-from labkit.image.whiteouts import InOverlay
+from labkit.layers.apply import Limits, apply_layer
+from labkit.layers.below import Below
+from labkit.layers.root import copy_attributes
+from labkit.layers.whiteouts import InOverlay
 from labkit.linux.views import HostPath
 
 _DIGITS = 16
@@ -55,7 +55,7 @@ class Trees:
     """
 
     def __init__(self, root: HostPath, marks: str) -> None:
-        self.root, self._marks = root, marks
+        self.root, self.marks = root, marks
         os.chmod(root, 0o700)
 
     @classmethod
@@ -78,7 +78,7 @@ class Trees:
         Args: image; say [is called before each layer that is unpacked now]; limits
             [for each layer].
         Returns: its layers' directories, top first, as Overlay takes them.
-        Raises: what `apply_layer` raises; DigestMismatch when a layer isn't the one of the
+        Raises: what `apply_layer` raises; DigestMismatch when a layer isn't that of the
             config. What was unpacked before stays.
         """
         below: list[HostPath] = []
@@ -133,7 +133,7 @@ class Trees:
             if below:  # the merged root has the attributes of the topmost layer's
                 copy_attributes(below[0], fresh)
             blob = image.store.open(layer.descriptor)
-            removed, under = InOverlay(self._marks), Below(below, self._marks)
+            removed, under = InOverlay(self.marks), Below(below, self.marks)
             found = apply_layer(blob, fresh, removed, under, limits)
             _compare(found.diff_id, layer.diff_id)
             # The description last: who sees it sees a complete directory.
@@ -161,7 +161,7 @@ def _try_to_remove(path: HostPath, problem: BaseException) -> None:
         problem.add_note(f"and removing {path} failed: {left}")
 
 
-def _compare(found: Digest, wanted: Digest) -> None:
+def _compare(found: str, wanted: Digest) -> None:
     if found != wanted:
         raise DigestMismatch(
             f"layer: its diff_id is {found}, the config says {wanted}",

@@ -69,10 +69,11 @@ class Overlay(Handle):
         self.workdir = HostPath(f"{self.directory}/work")
         self.merged = HostPath(f"{self.directory}/merged")
         self._record: Record | None = None
-        marks = "user.overlay." if userxattr else "trusted.overlay."
-        self._upper = Source("upper", self.upperdir, marks, writable=True)
+        self.marks = "user.overlay." if userxattr else "trusted.overlay."
+        self._upper = Source("upper", self.upperdir, self.marks, writable=True)
         names = zip(_names(lowerdirs), lowerdirs, strict=True)
-        self._lower = LowerLayers([Source(name, path, marks) for name, path in names])
+        sources = [Source(name, path, self.marks) for name, path in names]
+        self._lower = LowerLayers(sources)
 
     @classmethod
     def create(
@@ -105,6 +106,22 @@ class Overlay(Handle):
         overlay = cls(name, lower, userxattr=userxattr)
         overlay._acquire()
         return overlay
+
+    @classmethod
+    def find(cls, name: str) -> Self:
+        """Return the overlay of this name that any process of the lab has made.
+
+        Raises: StateError when there is none.
+        """
+        record = handle.find(cls.kind, name)
+        if record is not None and "lowerdirs" in record.undo:
+            lower = tuple(map(HostPath, record.undo["lowerdirs"]))
+            return cls(name, lower, userxattr=record.undo["userxattr"])
+        raise StateError(
+            f"overlay {name}: there is none",
+            "make it: Overlay.create, or container(...)",
+            meaning="no notebook and no command has an overlay of this name",
+        )
 
     def mount(self) -> MountOverlay:
         """Return the step that mounts it, on `merged`."""
@@ -153,7 +170,11 @@ class Overlay(Handle):
         with state.lock(_FOLDER):
             handle.take_over(self.kind, self.name)
             state.layers_directory(_FOLDER, user_marks=self.userxattr)
-            undo = {"directory": self.directory}
+            undo = {
+                "directory": self.directory,
+                "lowerdirs": list(self.lowerdirs),
+                "userxattr": self.userxattr,
+            }
             self._record = handle.record(self.kind, self.name, undo)
             remove_tree(self.directory)
             # 755, because the upper directory's mode becomes that of the merged root.

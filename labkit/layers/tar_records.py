@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
-from labkit.image.tar_member import Member, broken, fits, number
+from labkit.layers.tar_member import Member, broken, fits, number
 
 XATTR = "SCHILY.xattr."
 

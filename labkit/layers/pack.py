@@ -7,7 +7,7 @@
 
 Names come in order, so the same files make the same layer, byte for byte.
 
-Reading order: pack, changed_in_upper, changed_between, whole.
+Reading order: write, changed_in_upper, changed_between, whole.
 Left out: sockets, which nothing can be packed of; sparse files are written in full, as
 the image specification recommends.
 """
@@ -17,16 +17,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from typing import BinaryIO
 
-from labkit.image.below import Below, is_whiteout
-from labkit.image.compression import Compressor
-from labkit.image.descriptor import Descriptor
-from labkit.image.digest import Digest
-from labkit.image.store import Store
-from labkit.image.tar_member import Kind, Member
-from labkit.image.tar_writer import TarWriter
-from labkit.image.whiteouts import OPAQUE, PREFIX
+from labkit.layers.below import Below, is_whiteout
+from labkit.layers.tar_member import Kind, Member
+from labkit.layers.tar_writer import TarWriter
+from labkit.layers.whiteouts import OPAQUE, PREFIX
 from labkit.linux.views import HostPath
 from labkit.primitives.layers import Tree
 
@@ -43,31 +40,12 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A layer that is in the store now."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-
-
-def pack(store: Store, items: Iterable[Item]) -> Packed:
-    """Make a layer of files and put it into a store.
-
-    Args: store; items [parents before what is in them].
-    Raises: HostError: ENOSPC; OSError when a file can't be read.
-    Spec: image-spec, layer.md.
-    """
-    with store.create(Compressor.media_type) as blob:
-        archive = Compressor(blob)
-        write(items, archive.write)
-        return Packed(archive.finish(), archive.hashing.digest)
-
-
 def write(items: Iterable[Item], to: Callable[[bytes], object]) -> None:
     """Write the archive of a layer, not compressed.
 
-    Args: items [as `pack` takes them]; to [takes the bytes].
+    Args: items [parents before what is in them]; to [takes the bytes].
+    Raises: OSError when a file can't be read.
+    Spec: image-spec, layer.md.
     """
     archive = TarWriter(to)
     names: dict[tuple[int, int], str] = {}  # (device, inode) -> first name
@@ -77,8 +55,9 @@ def write(items: Iterable[Item], to: Callable[[bytes], object]) -> None:
             continue
         member = _member(path, place)
         if member is not None:
-            is_file = _use_first_name(member, place, names)
-            archive.add(member, place if is_file else None)
+            has_bytes = _use_first_name(member, place, names)
+            with _open(place) if has_bytes else nullcontext() as content:
+                archive.add(member, content)
     archive.end()
 
 
@@ -194,6 +173,11 @@ def _use_first_name(
             member.kind, member.size, member.link = Kind.HARD_LINK, 0, first
             member.xattrs = {}
     return member.kind is Kind.FILE
+
+
+def _open(place: str) -> BinaryIO:
+    # Not through a link: a container that runs may have put one there just now.
+    return os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0)
 
 
 def _xattrs(place: str) -> dict[str, bytes]:

@@ -20,13 +20,12 @@ from typing import TypeVar
 
 from labkit.errors import LabError, syscall_error
 from labkit.host.probing import is_root
-from labkit.image.below import Below
-from labkit.image.compression import Decompressed
-from labkit.image.digest import Digest
-from labkit.image.root import Root, clean
-from labkit.image.tar_member import Kind, Member, broken
-from labkit.image.tar_reader import TarReader
-from labkit.image.whiteouts import META, OPAQUE, PREFIX, InTree, Removed
+from labkit.layers.below import Below
+from labkit.layers.compression import Decompressed
+from labkit.layers.root import Root, clean
+from labkit.layers.tar_member import Kind, Member, broken
+from labkit.layers.tar_reader import TarReader
+from labkit.layers.whiteouts import META, OPAQUE, PREFIX, InTree, Removed
 from labkit.linux.views import HostPath
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,7 +53,7 @@ class Limits:
 class Applied:
     """What a layer was: its digest without compression, names, and bytes of files."""
 
-    diff_id: Digest
+    diff_id: str
     names: int
     bytes: int
 
@@ -85,7 +84,7 @@ def apply_layer(
         layer = _Layer(root, removed or InTree(), TarReader(archive))
         names, size = layer.unpack(limits.names)
         archive.drain()
-    return Applied(archive.hashing.digest, names, size)
+    return Applied(archive.digest, names, size)
 
 
 class _Layer:

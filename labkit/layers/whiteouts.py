@@ -14,8 +14,8 @@ import os
 import stat
 from typing import Protocol
 
-from labkit.image.below import is_whiteout
-from labkit.image.root import Root
+from labkit.layers.below import is_whiteout
+from labkit.layers.root import Root
 
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from labkit.image.tar_member import (
+from labkit.layers.tar_member import (
     BLOCK,
     Kind,
     Member,
@@ -25,7 +25,7 @@ from labkit.image.tar_member import (
     read_header,
     text,
 )
-from labkit.image.tar_records import (
+from labkit.layers.tar_records import (
     Records,
     apply_records,
     check_parts,

@@ -6,14 +6,16 @@
 Decompressing and both hashes happen in a thread of their own, a few chunks ahead of
 whoever reads: they are C code that doesn't hold the interpreter's lock.
 
-Reading order: Decompressed, Compressor.
+Reading order: Form, Decompressed, Compressor.
 """
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from io import BufferedReader
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -22,11 +24,7 @@ import zstandard
 from isal import igzip_lib, isal_zlib
 
 from labkit.errors import DocumentError
-from labkit.image import media_types
-from labkit.image.descriptor import Descriptor
-from labkit.image.digest import Hashing
-from labkit.image.ingest import Ingest
-from labkit.image.tar_member import broken
+from labkit.layers.tar_member import broken
 
 CHUNK = 1 << 20
 
@@ -38,6 +36,14 @@ _WITH_GZIP_HEADER = 16 + 15  # zlib.h, windowBits
 # Its stub says that it is an error, not a class of errors.
 _ISAL = cast(type[Exception], igzip_lib.IsalError)
 _GZIP_LEVEL = 2
+
+
+class Form(StrEnum):
+    """How a layer is compressed."""
+
+    PLAIN = "plain"
+    GZIP = "gzip"
+    ZSTD = "zstd"
 
 
 class Decompressed:
@@ -55,8 +61,12 @@ class Decompressed:
         self._now = memoryview(b"")
         self._unwanted = threading.Event()
         self._thread = threading.Thread(target=self._produce, daemon=True)
-        self.hashing = Hashing()
-        """Of the archive; complete when the end was read."""
+        self._archive = Sha256()
+
+    @property
+    def digest(self) -> str:
+        """The archive's, the diff_id; complete when the end was read."""
+        return self._archive.digest
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -108,8 +118,8 @@ class Decompressed:
         last: bytes | Exception = b""
         try:
             for chunk in self._decompress():
-                self.hashing.update(chunk)
-                if self.hashing.size > self._most_bytes:
+                self._archive.update(chunk)
+                if self._archive.size > self._most_bytes:
                     raise _too_long(self._most_bytes)
                 if not self._put(chunk):
                     return
@@ -129,10 +139,10 @@ class Decompressed:
         return False
 
     def _decompress(self) -> Iterator[bytes]:
-        first = self._blob.peek(len(_ZSTD))
-        if first.startswith(_GZIP):
+        form = form_of(self._blob)
+        if form is Form.GZIP:
             return self._gunzip()
-        if first.startswith(_ZSTD):
+        if form is Form.ZSTD:
             # RFC 8878 lets a decoder refuse larger windows: here 128 MiB.
             zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27)
             return _chunks(zstd.stream_reader(self._blob, read_across_frames=True))
@@ -166,26 +176,53 @@ class Compressor:
 
     The same archive gives the same blob: no time and no name is in it.
 
-    Args: blob [where the bytes go].
+    Args: to [takes the blob's bytes].
     """
 
-    media_type = media_types.LAYER_GZIP
-
-    def __init__(self, blob: Ingest) -> None:
-        self._blob = blob
+    def __init__(self, to: Callable[[bytes], object]) -> None:
+        self._to = to
         self._gzip = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_WITH_GZIP_HEADER)
-        self.hashing = Hashing()
-        """Of the archive: the diff_id."""
+        self._archive = Sha256()
+
+    @property
+    def digest(self) -> str:
+        """The archive's, the diff_id."""
+        return self._archive.digest
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes of the archive."""
-        self.hashing.update(data)
-        self._blob.write(self._gzip.compress(data))
+        self._archive.update(data)
+        self._to(self._gzip.compress(data))
 
-    def finish(self) -> Descriptor:
-        """Write what is left and commit the blob; return its descriptor."""
-        self._blob.write(self._gzip.flush())
-        return self._blob.commit()
+    def finish(self) -> None:
+        """Write what is left."""
+        self._to(self._gzip.flush())
+
+
+class Sha256:
+    """The hash and the length of what passes by."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def digest(self) -> str:
+        """As image documents write it."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Add bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+
+
+def form_of(blob: BufferedReader) -> Form:
+    """Return how a layer is compressed; its first bytes say it."""
+    first = blob.peek(len(_ZSTD))
+    if first.startswith(_GZIP):
+        return Form.GZIP
+    return Form.ZSTD if first.startswith(_ZSTD) else Form.PLAIN
 
 
 def _chunks(stream: BinaryIO | zstandard.ZstdDecompressionReader) -> Iterator[bytes]:

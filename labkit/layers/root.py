@@ -18,8 +18,8 @@ import stat
 from dataclasses import dataclass
 
 from labkit.errors import DocumentError, NoSuchPath, syscall_error
-from labkit.image.below import Below
-from labkit.image.tar_member import broken
+from labkit.layers.below import Below
+from labkit.layers.tar_member import broken
 from labkit.linux.flags import RESOLVE, O
 from labkit.linux.structs import OpenHow
 from labkit.linux.syscalls import Linux
