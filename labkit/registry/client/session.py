@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from labkit.errors import LabError, RegistryError
 from labkit.image.reference import DEFAULT_REGISTRY
@@ -32,6 +32,7 @@ from labkit.registry.client.wire import (
     Trust,
     Untrusted,
     Wire,
+    joined,
     loopback,
     origin,
     read,
@@ -184,7 +185,7 @@ class Session:
         time.sleep(max(at_least_s, min(usual_s, patience.longest_pause_s)))
 
     def _follow(self, asking: Asking, shown: str) -> tuple[Response, bool]:
-        url, method, body = urljoin(self.url, asking.where), asking.method, asking.body
+        url, method, body = joined(self.url, asking.where), asking.method, asking.body
         for _ in range(_MOST_REDIRECTS + 1):
             self._must_be_safe(url, asking)
             at_home = origin(url) == origin(self.url)
@@ -196,17 +197,15 @@ class Session:
             if response.status not in _REDIRECTS or not target:
                 return response, at_home
             read(response, _LONGEST_ERROR)
-            url = urljoin(url, target)
+            url = joined(url, target)
             if response.status == 303:
                 method, body = "GET", bytes
         raise nonsense(self._shown(asking), f"more than {_MOST_REDIRECTS} redirects")
 
     def _must_be_safe(self, url: str, asking: Asking) -> None:
-        parts = urlsplit(url)
-        plain = parts.scheme == "http" and (
-            self.url.startswith("http:") or self.terms.trust.insecure
-        )
-        if parts.scheme != "https" and not plain:
+        plain_is_fine = self.url.startswith("http:") or self.terms.trust.insecure
+        schemes = ("https:", "http:") if plain_is_fine else ("https:",)
+        if not origin(url).startswith(schemes):
             raise nonsense(
                 self._shown(asking), f"leads to {url[:100]}, which isn't safe"
             )
@@ -238,7 +237,7 @@ class Session:
 
     def _shown(self, asking: Asking) -> str:
         # Without the query, which may hold a signature that is as good as a password.
-        url = urljoin(self._found, asking.where).partition("?")[0]
+        url = joined(self._found, asking.where).partition("?")[0]
         return f"{asking.method} {url[:300]}"
 
 

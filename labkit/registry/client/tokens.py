@@ -22,7 +22,14 @@ from labkit.errors import RegistryError
 from labkit.registry.client.challenge import Challenge
 from labkit.registry.client.credentials import Login
 from labkit.registry.client.refusals import nonsense, refusal
-from labkit.registry.client.wire import Response, Trust, Wire, loopback, read
+from labkit.registry.client.wire import (
+    Response,
+    Trust,
+    Wire,
+    loopback,
+    origin,
+    read,
+)
 
 _LONGEST = 1 << 20
 _LIFETIME_S = 60  # when the answer doesn't say
@@ -100,11 +107,9 @@ class Tokens:
         return self._wire.send("GET", f"{realm}{join}{query}", headers)
 
     def _must_be_safe(self, realm: str) -> None:
-        parts = urlsplit(realm)
-        open_way = parts.scheme == "http" and (
-            loopback(parts.hostname or "") or self._trust.insecure
-        )
-        if parts.scheme != "https" and not open_way:
+        who = origin(realm)
+        here = who.startswith("http:") and loopback(urlsplit(realm).hostname or "")
+        if not (who.startswith("https:") or (who and (here or self._trust.insecure))):
             raise RegistryError(
                 f"{self._registry}: tokens from {realm[:200]}",
                 "another registry; --insecure when you know this one",

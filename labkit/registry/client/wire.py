@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -156,10 +156,24 @@ def read(response: Response, most: int) -> bytes:
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port: who it is that gets a request."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    """Return scheme, host and port: who it is that gets a request.
+
+    Returns: "" for what is no URL: nobody.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return ""
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def joined(url: str, target: str) -> str:
+    """Return where a link leads to; "" for one that makes no sense."""
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return ""
 
 
 def _named(problem: HTTPError) -> Exception:

@@ -100,15 +100,7 @@ class Process:
     """A registry as a process of its own, to be killed."""
 
     def __init__(self, folder: Path) -> None:
-        words = [
-            "-m",
-            "labkit",
-            "registry",
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--storage",
-        ]
+        words = ["-m", "labkit", "registry", "serve", "--listen", "127.0.0.1:0"]
         self._process = subprocess.Popen(
             [sys.executable, *words, "--storage", folder],
             stderr=subprocess.PIPE,
