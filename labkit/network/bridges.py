@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 from labkit.errors import HostError, LabError, StateError
 from labkit.linux.syscalls import Linux
-from labkit.network import firewall, subnets
+from labkit.network import firewall, nft, subnets
 from labkit.network.leases import Endpoint, Lease
 from labkit.network.networks import Network
 from labkit.network.subnets import Subnet
@@ -113,7 +113,7 @@ def set_rules(text: str) -> None:
     try:
         firewall.apply(text)
     except HostError:
-        if firewall.passes_on():
+        if nft.passes_on():
             raise
 
 

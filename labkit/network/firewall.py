@@ -9,27 +9,19 @@ One table with the lab's name, replaced as a whole: Linux has the old rules or t
 ones, never half of them. Whether the host passes packets on at all is its owner's
 choice (net.ipv4.ip_forward, and other rules): the lab reads it and never changes it.
 
-Reading order: rules, apply, obstacle.
-Left out: iptables' rules of the old kind, which nft doesn't list; IPv6.
+Reading order: rules, apply, listed. What else is on the host: nft.py.
+Left out: IPv6.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
 from labkit.errors import HostError
+from labkit.network import nft
 from labkit.network.leases import Endpoint, Lease
 from labkit.network.networks import PREFIX, Network, tag
 from labkit.network.ports import Port
-
-_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-# A user's PATH often lacks where Debian puts the tools for root.
-_SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def table_name() -> str:
@@ -42,13 +34,14 @@ def rules(networks: Iterable[Network], running: Iterable[Lease]) -> str:
 
     Returns: "" when there is no network: no table either.
     """
-    bridges, published = tuple(networks), tuple(_published(running))
+    bridges = {network.name: network for network in networks}
+    published = tuple(_published(running))
     if not bridges:
         return ""
     chains = (
-        ("prerouting", "nat", "dstnat", map(_translate, published)),
-        ("postrouting", "nat", "srcnat", _way_out(bridges)),
-        ("forward", "filter", "filter", _between(bridges)),
+        ("prerouting", "nat", "dstnat", _way_in(bridges, published)),
+        ("postrouting", "nat", "srcnat", _way_out(bridges.values())),
+        ("forward", "filter", "filter", _between(bridges.values())),
     )
     body = "".join(_chain(*chain) for chain in chains)
     return f"table ip {table_name()} {{\n{body}}}\n"
@@ -63,84 +56,17 @@ def apply(text: str) -> None:
     """
     # Made before it is removed, because removing what isn't there would be an error.
     name = table_name()
-    _nft("-f", "-", text=f"table ip {name}\ndelete table ip {name}\n{text}")
+    nft.run("-f", "-", text=f"table ip {name}\ndelete table ip {name}\n{text}")
 
 
 def listed() -> str:
     """Return the lab's table as Linux has it; "" when there is none."""
-    name = table_name()
-    if shutil.which("nft", path=_SBIN) is None:
+    if not nft.program():
         return ""
-    found = subprocess.run(
-        ["nft", "list", "table", "ip", name],
-        env={"PATH": _SBIN},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout
-
-
-def obstacle() -> str:
-    """Say what keeps packets from passing through this host; "" when nothing does.
-
-    Then there is no way out of a network, and the host's proxies alone answer on
-    published ports.
-    """
-    if not passes_on():
-        return "this host passes no packets on (net.ipv4.ip_forward is 0)"
     try:
-        dropping = _dropping_chains()
-    except HostError as problem:
-        return problem.message
-    if dropping:
-        return f"this host's firewall drops what it would pass on ({dropping[0]})"
-    return ""
-
-
-def passes_on() -> bool:
-    """Say whether this host passes packets on from one link to another.
-
-    Kernel: Documentation/networking/ip-sysctl.rst, ip_forward.
-    """
-    return _FORWARD.read_text().strip() != "0"
-
-
-def _dropping_chains() -> list[str]:
-    found = json.loads(_nft("-j", "list", "chains"))["nftables"]
-    chains = [row["chain"] for row in found if "chain" in row]
-    return [
-        f"{chain['family']} {chain['table']} {chain['name']}"
-        for chain in chains
-        if chain.get("hook") == "forward"
-        and chain.get("policy") == "drop"
-        and chain["family"] in ("ip", "inet")
-    ]
-
-
-def _nft(*words: str, text: str = "") -> str:
-    if shutil.which("nft", path=_SBIN) is None:
-        raise HostError(
-            "nft: this program isn't here",
-            "apt install nftables",
-            "nft(8)",
-            meaning="networks need it on a host that passes packets on",
-        )
-    # fmt: off
-    ended = subprocess.run(
-        ["nft", *words],
-        env={"PATH": _SBIN}, input=text, capture_output=True, text=True, check=False,
-    )
-    # fmt: on
-    if ended.returncode:
-        said = ended.stderr.strip().splitlines() or ["it said nothing"]
-        raise HostError(
-            f"nft {words[0]}: {said[0]}",
-            "modprobe nf_tables nft_nat nft_masq nft_fib_ipv4 as root; `labkit doctor`",
-            "nft(8)",
-            meaning="the kernel or nft lacks something that the lab's rules ask for",
-        )
-    return ended.stdout
+        return nft.run("list", "table", "ip", table_name())
+    except HostError:
+        return ""  # no such table
 
 
 def _published(running: Iterable[Lease]) -> Iterator[tuple[Endpoint, Port]]:
@@ -150,24 +76,27 @@ def _published(running: Iterable[Lease]) -> Iterator[tuple[Endpoint, Port]]:
                 yield lease.endpoints[0], port
 
 
-def _translate(row: tuple[Endpoint, Port]) -> str:
-    place, port = row
-    where = f"ip daddr {port.address}" if port.address else "fib daddr type local"
-    target = f"{place.address}:{port.inside}"
-    return f"{where} {port.protocol} dport {port.number} dnat to {target}"
+def _way_in(
+    bridges: Mapping[str, Network], published: Iterable[tuple[Endpoint, Port]]
+) -> Iterator[str]:
+    for place, port in published:
+        # Not for its own neighbours: the bridge itself would translate (br_netfilter),
+        # and never sends a packet back to the port that it came from. The relay answers.
+        others = f'iifname != "{bridges[place.network].bridge}"'
+        where = f"ip daddr {port.address}" if port.address else "fib daddr type local"
+        target = f"{place.address}:{port.inside}"
+        asked = f"{port.protocol} dport {port.number}"
+        yield f"{others} {where} {asked} dnat to {target}"
 
 
-def _way_out(networks: tuple[Network, ...]) -> Iterator[str]:
+def _way_out(networks: Iterable[Network]) -> Iterator[str]:
     for network in networks:
-        subnet, bridge = network.subnet, network.bridge
         if not network.internal:
-            yield f'ip saddr {subnet} oifname != "{bridge}" masquerade'
-        # One that asks for its own network's published port by the host's address: the
-        # answer has to come back the same way, not directly.
-        yield f"ip saddr {subnet} ip daddr {subnet} ct status dnat masquerade"
+            out = f'oifname != "{network.bridge}"'
+            yield f"ip saddr {network.subnet} {out} masquerade"
 
 
-def _between(networks: tuple[Network, ...]) -> Iterator[str]:
+def _between(networks: Iterable[Network]) -> Iterator[str]:
     yield "ct state established,related accept"
     yield "ct status dnat accept"
     for network in networks:

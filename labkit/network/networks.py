@@ -26,8 +26,9 @@ from typing import Self
 
 from labkit import state
 from labkit.errors import DocumentError, StateError
+from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
-from labkit.network import subnets
+from labkit.network import nft, subnets
 from labkit.network.leases import on
 from labkit.network.subnets import Subnet
 from labkit.plan.handle import checked_name
@@ -134,15 +135,22 @@ class Network:
                     f"remove them first: {', '.join(there)}",
                 )
             Path(_path(self.name)).unlink(missing_ok=True)
+            # Its bridge may be there for a moment longer than its last container.
+            if self.bridge in {name for _, name in socket.if_nameindex()}:
+                Linux().rtnetlink("link del", link=self.bridge)
 
     def text(self) -> Text:
         """Return the network, and a line for each container on it."""
-        way = "no way out" if self.internal else f"gateway {self.gateway}"
-        lines = [f"{self.name}: {self.subnet}, {way}"]
+        lines = [f"{self.name}: {self.subnet}, gateway {self.gateway}"]
         for lease, place in on(self.name):
             names = ", ".join((lease.container, *place.aliases))
             lines.append(f"  {place.address:15} {names}")
         return Text("\n".join(lines))
+
+    def way_out(self) -> Text:
+        """Say whether a container on it reaches what is beyond this host; why not."""
+        reason = "it is internal" if self.internal else nft.obstacle()
+        return Text(f"no way out: {reason}" if reason else "a way out, by this host")
 
     def write(self) -> None:
         """Write the network down; a power cut leaves the old file or the new one."""

@@ -66,9 +66,8 @@ def parse(text: str) -> tuple[Port, ...]:
     inside = _range(text, found["inside"])
     hosts = _range(text, found["host"]) if found["host"] else EPHEMERAL
     if len(inside) == 1 or hosts is EPHEMERAL:
-        return tuple(
-            Port(address, hosts[0], port, protocol, hosts[-1]) for port in inside
-        )
+        last = hosts[-1] if len(hosts) > 1 else 0
+        return tuple(Port(address, hosts[0], port, protocol, last) for port in inside)
     if len(hosts) != len(inside):
         raise _unclear(text, "the two ranges aren't equally long")
     pairs = zip(hosts, inside, strict=True)

@@ -29,7 +29,7 @@ from typing import Any
 from labkit import state
 from labkit.errors import DocumentError, HostError, LabError, StateError
 from labkit.linux.views import HostPid
-from labkit.network import bridges, client, firewall
+from labkit.network import bridges, client, firewall, nft
 from labkit.network.leases import Lease, leases
 from labkit.network.networks import LOCK, Network
 from labkit.network.room import Room
@@ -123,7 +123,7 @@ class Service:
             self._bridges.add(network.name)
             if await asyncio.to_thread(bridges.bring_up, network):
                 await asyncio.to_thread(bridges.plug_in_again, network, self._running)
-        passing = "" if not lease.ports else await asyncio.to_thread(firewall.obstacle)
+        passing = "" if not lease.ports else await asyncio.to_thread(nft.obstacle)
         room = self.rooms[lease.container] = Room(lease, natted=not passing)
         await room.open()
 
