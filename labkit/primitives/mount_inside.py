@@ -118,14 +118,14 @@ class BindInside(Step):
         return f"bind {self.source} to {self.target}"
 
     def apply(self, linux: Linux) -> int | None:
+        if not self.in_root:
+            linux.mount(self.source, f".{self.target}", None, MS.BIND | MS.REC)
+            return None
         below = OPEN_TREE.RECURSIVE if self.options.below else OPEN_TREE(0)
         how = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | below
         mount_fd = linux.open_tree(self.source, how)
         change(linux, mount_fd, self.options)
-        if self.in_root:
-            _attach(linux, mount_fd, self.target)
-        else:
-            linux.move_mount(mount_fd, f".{self.target}")
+        _attach(linux, mount_fd, self.target)
         linux.close(mount_fd)
         return None
 

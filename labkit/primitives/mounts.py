@@ -7,7 +7,8 @@
     ReadonlyPath("/proc/sys")        leave it visible, refuse writing
 
 Reading order as above.
-Left out: id-mapped mounts, mount flags of the new API (labkit.linux has the calls).
+A root that isn't ours yet, and config.json's options: mount_inside.py.
+Left out: id-mapped mounts.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.linux.flags import CLONE, MS, O
+from labkit.linux.flags import CLONE, MOUNT_ATTR, MS, O
+from labkit.linux.structs import MountAttributes
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Requires, Rule, Step
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.process import Fork
 from labkit.primitives.root import Chroot, PivotRoot
 
+_READONLY = MountAttributes(attr_set=MOUNT_ATTR.RDONLY)
 _OWN_MOUNTS = Requires(
     Unshare(CLONE.NEWNS),
     "without a mount namespace of its own it would mount for everyone",
@@ -88,20 +91,22 @@ _PRIVATE_FIRST = After(
 class BindMount(Step):
     """Show a directory or file at a second place.
 
-    Read-only takes a second call: Linux ignores MS_RDONLY when it binds.
+    Read-only takes a second call: Linux ignores MS_RDONLY when it binds. And a newer
+    one, because mount(2) would leave what is mounted below the source writable.
 
     Args: source, target [as the inside sees them at that moment; both must exist];
-        readonly [refuse writing through this mount].
+        readonly [refuse writing through this mount, and through those below it].
     Raises: ENOENT for a missing path, EINVAL, EPERM without the capability.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
-    Kernel: mount(2), Creating a bind mount. Spec: OCI runtime, mounts.
+    Kernel: mount(2), Creating a bind mount; mount_setattr(2), since Linux 5.12.
+    Spec: OCI runtime, mounts.
     """
 
     source: str
     target: str
     readonly: bool = False
 
-    man: ClassVar[tuple[str, ...]] = ("mount(2)",)
+    man: ClassVar[tuple[str, ...]] = ("mount(2)", "mount_setattr(2)")
     needs: ClassVar[str] = "CAP_SYS_ADMIN in the owner of the mount namespace"
     rules: ClassVar[tuple[Rule, ...]] = (_OWN_MOUNTS, _PRIVATE_FIRST)
 
@@ -112,7 +117,7 @@ class BindMount(Step):
     def apply(self, linux: Linux) -> int | None:
         linux.mount(self.source, self.target, None, MS.BIND | MS.REC)
         if self.readonly:
-            linux.mount(None, self.target, None, MS.BIND | MS.REMOUNT | MS.RDONLY)
+            linux.mount_setattr(self.target, _READONLY, recursive=True)
         return None
 
 

@@ -73,6 +73,15 @@ def test_through_a_readonly_bind_nothing_is_written(source: Path, target: str) -
         assert child.exec(["touch", f"{source}/new"]).exit.ok
 
 
+def test_a_readonly_bind_reaches_the_mounts_below_it(source: Path, target: str) -> None:
+    (source / "below").mkdir()
+    below = MountFilesystem("tmpfs", str(source / "below"))
+    with done(below, BindMount(str(source), target, readonly=True)) as child:
+        refused = child.exec(["touch", f"{target}/below/new"])
+        assert "Read-only file system" in refused.stderr
+        assert child.exec(["touch", f"{source}/below/new"]).exit.ok
+
+
 def test_a_source_or_a_target_that_is_missing_is_told(source: Path) -> None:
     with pytest.raises(NoSuchPath, match="mount.*ENOENT"):
         done(BindMount("/no/such", str(source)))
