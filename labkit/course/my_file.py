@@ -32,6 +32,7 @@ TITLES = {
     "05": "pivot_root and mounts: the locked door",
     "06": "OverlayFS: shared layers",
     "07": "A container",
+    "08": "Privileges: root in pieces",
     "": "My own",
 }
 _SECTION = re.compile(r"^# ---- (\d\d)?.* -+$")

@@ -134,5 +134,6 @@ CHAPTERS = (
             (STATE, BUSYBOX, NAMESPACES, MOUNTS, PIVOT_ROOT), (ROOT, PROC)),
     Chapter("06", "OverlayFS", (STATE, NAMESPACES, OVERLAY, UPPER), (ROOT,)),
     Chapter("07", "Your first container", _CONTAINER, (ROOT, *_LIMITS)),
+    Chapter("08", "Privileges", (*_CONTAINER, ROOT), (USER_NAMESPACE,)),
 )
 # fmt: on

@@ -22,6 +22,8 @@ from labkit.linux import CLONE, MNT, MS, Linux
 from labkit.linux.flags import O
 from labkit.linux.structs import CloneArgs
 from labkit.plan import Plan, step
+from labkit.primitives.seccomp import Filter, LoadSeccomp
+from labkit.primitives.seccomp_compiler import compiled
 from tests.kernel.watching import becomes_true
 from tests.support.skips import need
 
@@ -99,6 +101,12 @@ def setns_as_nobody(linux: Linux, stage: Stage) -> None:
 
 def setns_to_a_file(linux: Linux, stage: Stage) -> None:
     linux.setns(linux.open("/dev/null"), CLONE.NEWUTS)
+
+
+def seccomp_as_nobody(linux: Linux, stage: Stage) -> None:
+    becomes_nobody(linux)
+    allow_all = compiled(Filter("SCMP_ACT_ALLOW"))
+    LoadSeccomp(allow_all).apply(linux)
 
 
 def pivot_root_on_the_root_mount(linux: Linux, stage: Stage) -> None:
@@ -430,6 +438,7 @@ PROVOKED: dict[Key, Provoke] = {
     ("clone3", "", "EINVAL"): clone3_of_what_does_not_fit,
     ("setns", "", "EPERM"): setns_as_nobody,
     ("setns", "", "EINVAL"): setns_to_a_file,
+    ("seccomp", "", "EACCES"): seccomp_as_nobody,
     ("pivot_root", "", "EBUSY"): pivot_root_on_the_root_mount,
     ("pivot_root", "", "EINVAL"): pivot_root_on_another_mount,
     ("pivot_root", "", "EPERM"): pivot_root_as_nobody,

@@ -8,6 +8,7 @@ from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
 from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
 from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
 from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
+from labkit.course.tasks.privileges import EXERCISE as PRIVILEGES
 from labkit.course.tasks.process import EXERCISE as A_PROCESS
 from labkit.course.tasks.root import EXERCISE as CHROOT
 from labkit.errors import DocumentError
@@ -20,6 +21,7 @@ EXERCISES: tuple[Exercise, ...] = (
     PIVOT_ROOT,
     OVERLAYFS,
     YOUR_FIRST_CONTAINER,
+    PRIVILEGES,
 )
 
 
