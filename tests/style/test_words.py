@@ -38,6 +38,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
             "labkit/doctor/",
             "labkit/primitives/cgroups/",
             "labkit/hints.py",
+            "labkit/runtime/oci/features.py",  # the specification's names
             "labkit/image/media_types.py",  # their names end in it
             "labkit/runtime/oci/",  # runc's options have such names
             "labkit/runtime/spec/",

@@ -52,7 +52,11 @@ VERBS: dict[str, tuple[str, str, int | None]] = {
     "resume": ("freezer", "resume", None),
     "list": ("listing", "list_all", None),
     "ps": ("processes", "ps", 1),
+    "update": ("changing", "update", None),
+    "events": ("events", "events", None),
     "spec": ("template", "spec", None),
+    "features": ("features", "features", None),
+    "install": ("script", "install", None),
 }
 
 

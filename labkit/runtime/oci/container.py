@@ -210,6 +210,14 @@ def config_of(container: Container) -> dict[str, Any]:
     return document
 
 
+def read_hooks(container: Container) -> dict[str, Any]:
+    """Return the hooks of config.json by their moments; none before it is there."""
+    try:
+        return config_of(container).get("hooks") or {}
+    except FileNotFoundError:
+        return {}
+
+
 def containers(root: str) -> Iterator[Container]:
     """Yield every container below a root, by name."""
     try:

@@ -28,6 +28,7 @@ from labkit.runtime import start_gate
 from labkit.runtime.oci import ending, foreground
 from labkit.runtime.oci.container import Container, Record, start_time
 from labkit.runtime.oci.machine import this_machine
+from labkit.runtime.oci.recorded import kept_programs
 from labkit.runtime.oci.start import start_created
 from labkit.runtime.planner import create_plan
 from labkit.runtime.situation import Situation
@@ -116,6 +117,7 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
             given.number("preserve-fds"),
             not given.on("no-pivot"),
             not given.on("no-new-keyring"),
+            kept_programs=kept_programs(call.root),
         )
         _launch(create_plan(spec, host, situation), container, record, given)
     except BaseException as error:

@@ -13,6 +13,7 @@ from labkit.runtime.oci.container import (
     RUNNING,
     STOPPED,
     Container,
+    read_hooks,
 )
 
 TYPE_CHECKING = False
@@ -32,8 +33,8 @@ def kill(call: Call) -> None:
     """
     given = call.given
     container = Container(call.root, given.word(0, "the container's name"))
-    number = signal_number(given.words[1] if len(given.words) > 1 else "SIGTERM")
     record = container.read()
+    number = signal_number(given.words[1] if len(given.words) > 1 else "SIGTERM")
     status = container.status(record)
     if given.on("all"):
         _signal_all(record, number)
@@ -76,9 +77,14 @@ def delete(call: Call) -> None:
 
 
 def remove(container: Container, record: Record) -> None:
-    """End a container if it lives, and remove its cgroups and directory."""
+    """End a container if it lives, remove its cgroups and directory, run its hooks."""
     end(record)
+    hooks = read_hooks(container)
     container.forget()
+    if "poststop" in hooks:
+        from labkit.runtime.oci.hooks import after_stop
+
+        after_stop(hooks, record)
 
 
 def end(record: Record) -> None:
@@ -119,8 +125,8 @@ def signal_number(word: str) -> int:
             return number
     name = word.upper()
     found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
-    if isinstance(found, int) and not name.startswith("SIG_"):
-        return int(found)
+    if isinstance(found, signal.Signals):
+        return found.value
     raise DocumentError(
         f"unknown signal {word}", "a name or a number, as TERM or 15", "signal(7)"
     )

@@ -7,11 +7,12 @@ process with what the command line changes in it.
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from dataclasses import replace
 
 from labkit.errors import DocumentError, StateError
-from labkit.linux.views import HostPath, HostPid
+from labkit.linux.views import HostPid
 from labkit.plan.launch import launch
-from labkit.primitives.cgroups.place import Place
 from labkit.runtime.oci import foreground
 from labkit.runtime.oci.container import (
     CREATED,
@@ -23,6 +24,7 @@ from labkit.runtime.oci.container import (
 )
 from labkit.runtime.oci.create import write_pid
 from labkit.runtime.oci.machine import this_machine
+from labkit.runtime.oci.recorded import kept_programs, places_of
 from labkit.runtime.planner import exec_plan
 from labkit.runtime.situation import Target
 from labkit.runtime.spec import Process, Spec
@@ -33,7 +35,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from labkit.plan.plan import Plan
     from labkit.runtime.oci.arguments import Given
     from labkit.runtime.oci.command import Call
 
@@ -64,26 +65,25 @@ def execute(call: Call) -> int:
     _check(container, record, given)
     document = config_of(container)
     process = _process(given, document)
+    target = Target(
+        HostPid(record.pid),
+        places_of(record, given.text("cgroup")),
+        preserve_fds=given.number("preserve-fds"),
+        kept_programs=kept_programs(call.root),
+    )
+    spec = Spec.from_json(document)
     if given.on("detach"):
-        console = foreground.console(given)
-        _launch(_plan(record, document, process, given, console.fd), given)
-        console.close()
+        with closing(foreground.console(given)) as console:
+            _launch(process, spec, replace(target, console_fd=console.fd), given)
         return 0
     with foreground.Foreground(given, terminal=process.terminal) as here:
-        pid = _launch(_plan(record, document, process, given, here.fd), given)
+        pid = _launch(process, spec, replace(target, console_fd=here.fd), given)
         return here.wait(pid)
 
 
 def _check(container: Container, record: Record, given: Given) -> None:
     status = container.status(record)
-    allowed = (
-        (RUNNING, CREATED, PAUSED)
-        if given.on("ignore-paused")
-        else (
-            RUNNING,
-            CREATED,
-        )
-    )
+    allowed = [RUNNING, CREATED, *([PAUSED] if given.on("ignore-paused") else [])]
     if status not in allowed:
         raise StateError(
             f'cannot exec in a {status} container: "{container.id}"',
@@ -91,36 +91,8 @@ def _check(container: Container, record: Record, given: Given) -> None:
         )
 
 
-def _plan(
-    record: Record,
-    document: dict[str, Any],
-    process: Process,
-    given: Given,
-    console_fd: int | None,
-) -> Plan:
-    target = Target(
-        HostPid(record.pid),
-        _places(record, given.text("cgroup")),
-        console_fd,
-        given.number("preserve-fds"),
-    )
-    return exec_plan(process, Spec.from_json(document), this_machine(), target)
-
-
-def _places(record: Record, below: str) -> tuple[Place, ...]:
-    inner = below.strip("/")
-    if ".." in inner.split("/"):
-        raise DocumentError(f"--cgroup {below}: leads out", "a path below, as /inner")
-    return tuple(_place(one, path, inner) for one, path in record.cgroups.items())
-
-
-def _place(controller: str, directory: str, inner: str) -> Place:
-    top, name = os.path.split(directory)
-    return Place(controller, HostPath(top), f"{name}/{inner}" if inner else name)
-
-
-def _launch(plan: Plan, given: Given) -> int:
-    launched = launch(plan)
+def _launch(process: Process, spec: Spec, target: Target, given: Given) -> int:
+    launched = launch(exec_plan(process, spec, this_machine(), target))
     if path := given.text("pid-file"):
         write_pid(path, launched.pid)
     launched.close()

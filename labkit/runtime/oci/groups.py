@@ -36,7 +36,7 @@ def pids(cgroups: Cgroups, *, below: bool = True) -> list[int]:
     found: set[int] = set()
     for top in _one_tree(cgroups):
         for directory in inside_out(top) if below else [top]:
-            found.update(map(int, _read(f"{directory}/cgroup.procs").split()))
+            found.update(map(int, read(f"{directory}/cgroup.procs").split()))
     return sorted(found - {0})  # 0: a process that this PID namespace doesn't see
 
 
@@ -46,7 +46,7 @@ def frozen(cgroups: Cgroups) -> bool:
     if not path:
         return False
     # A frozen group above doesn't count: that isn't this container's status.
-    return _read(path).strip() in (word, "FREEZING")
+    return read(path).strip() in (word, "FREEZING")
 
 
 def freeze(cgroups: Cgroups, *, on: bool) -> None:
@@ -150,9 +150,9 @@ def _switch(cgroups: Cgroups) -> tuple[str, str, str]:
 
 def _is_frozen(path: str) -> bool:
     if path.endswith("cgroup.freeze"):
-        events = _read(f"{os.path.dirname(path)}/cgroup.events")
+        events = read(f"{os.path.dirname(path)}/cgroup.events")
         return "frozen 1" in events
-    return _read(path).strip() == "FROZEN"
+    return read(path).strip() == "FROZEN"
 
 
 def _rounds() -> Iterator[None]:
@@ -179,7 +179,8 @@ def _rmdir(directory: str) -> None:
     raise syscall_error(f'rmdir("{directory}")', (refused.errno if refused else 0) or 0)
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """Return a small file's text; "" when the group, or the file, isn't there."""
     try:
         with open(path) as file:
             return file.read()

@@ -14,6 +14,10 @@ import sys
 
 from labkit.errors import DocumentError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from labkit.runtime.oci.command import Call
+
 _TEXT = """#!{python} -IS
 import sys
 sys.path.insert(0, {folder!r})
@@ -21,6 +25,14 @@ from labkit.runtime.oci.command import main
 sys.exit(main())
 """
 _LONGEST_LINE = 255  # execve(2), Interpreter scripts
+
+
+def install(call: Call) -> None:
+    """Write a file labkit-oci that starts faster than the one that pip makes.
+
+    labkit-oci install FILE
+    """
+    print(write_script(call.given.word(0, "the file's name")))
 
 
 def write_script(path: str | os.PathLike[str]) -> str:

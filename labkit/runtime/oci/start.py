@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.errors import StateError
 from labkit.runtime import start_gate
-from labkit.runtime.oci.container import CREATED, Container
+from labkit.runtime.oci.container import CREATED, Container, read_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def start(call: Call) -> None:
 
 
 def start_created(container: Container, record: Record) -> None:
-    """Open the gate, and hear whether a program has become of it.
+    """Open the gate, then run the hooks for a started container.
 
     Raises: StateError when it isn't waiting to be started.
     """
@@ -35,6 +35,10 @@ def start_created(container: Container, record: Record) -> None:
             "create it first; a container is started once",
         )
     start_gate.open_gate(container.directory)
+    if "poststart" in read_hooks(container):
+        from labkit.runtime.oci.hooks import after_start
+
+        after_start(container, record)
 
 
 _PAST = {"stopped": "stopped", "running": "run", "paused": "run"}
