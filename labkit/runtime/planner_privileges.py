@@ -35,10 +35,19 @@ def bounding_steps(capabilities: Capabilities | None, host: Host) -> list[Step]:
 
 
 def capability_steps(capabilities: Capabilities | None) -> list[Step]:
-    """Return the step that leaves the process what the spec names, and no more."""
+    """Return the step that leaves the process what the spec names, and no more.
+
+    Buildah names ambient capabilities that aren't inheritable. Linux refuses those, and
+    all runtimes pass over them.
+    """
     asked = capabilities or Capabilities()
-    names = ("effective", "permitted", "inheritable", "ambient")
-    return [SetCapabilities(*(_set(name, getattr(asked, name)) for name in names))]
+    effective, permitted, inheritable, ambient = (
+        _set(name, getattr(asked, name))
+        for name in ("effective", "permitted", "inheritable", "ambient")
+    )
+    both = {*permitted} & {*inheritable}
+    kept = tuple(one for one in ambient if one in both)
+    return [SetCapabilities(effective, permitted, inheritable, kept)]
 
 
 def seccomp_steps(seccomp: Seccomp | None, kept_in: HostPath | None) -> list[Step]:
