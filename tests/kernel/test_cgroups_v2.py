@@ -229,3 +229,33 @@ def test_a_threaded_parent_is_made_an_ordinary_one_again(
         assert move_to_leaf(LINUX, scope) == 1
         threaded.make(LINUX, "box")
         LINUX.write_file(f"{scope}/labkit-box/cgroup.procs", str(child.pid))
+
+
+def test_a_cpuset_binds_who_is_in_it(tree: HostPath) -> None:
+    offered = LINUX.read_file(f"{tree}/cgroup.controllers").split()
+    need("cgroup-v2", "cpuset" in offered, "v2 has no cpuset here")
+    hierarchy, last = Unified(tree, ("cpuset",)), max(os.sched_getaffinity(0))
+    hierarchy.make(LINUX, NAME)
+    with Cgroup(NAME, hierarchy) as box:
+        LINUX.write_file(f"{box.path()}/cpuset.cpus", str(last))
+        with Plan(box.join(), Exec(["sleep", "60"])).fork() as child:
+            child.run()
+            assert os.sched_getaffinity(child.pid) == {last}
+
+
+def test_a_group_counts_how_long_its_processes_wait_for_a_cpu(box: Cgroup) -> None:
+    """PSI: two that compute on one CPU are in each other's way."""
+    file = f"{box.path()}/cpu.pressure"
+    need("pressure", os.path.exists(file), "this Linux counts no pressure")
+    first = min(os.sched_getaffinity(0))
+    both = f"taskset -c {first} sh -c 'while :; do :; done & while :; do :; done'"
+
+    def waited_us() -> int:
+        return int(LINUX.read_file(file).splitlines()[0].rpartition("=")[2])
+
+    with Plan(box.join(), Exec(["sh", "-c", both])).fork() as child:
+        before = waited_us()
+        child.run()
+        time.sleep(1)
+        assert waited_us() - before > 200_000
+        box.kill()
