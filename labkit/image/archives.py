@@ -34,6 +34,7 @@ from labkit.layers.root import clean
 from labkit.layers.tar_member import Kind, Member
 from labkit.layers.tar_reader import TarReader
 from labkit.layers.tar_writer import TarWriter
+from labkit.text import one_line
 
 _TYPES = {
     Form.PLAIN: media_types.LAYER,
@@ -194,7 +195,7 @@ def _keep(
     store: Store, name: str, pieces: Iterator[tuple[int, bytes | memoryview]]
 ) -> Descriptor:
     if not _EXPECTED.fullmatch(name):
-        raise _no_image(f'it has a file "{name[:100]}"')
+        raise _no_image(f'it has a file "{one_line(name)}"')
     with store.create("") as blob:
         for _, data in pieces:
             blob.write(data)
@@ -240,7 +241,7 @@ def _file(
 ) -> Descriptor:
     place = place or fields.text(name)
     if place not in files:
-        raise fields.wrong(name, f'"{place[:100]}" isn\'t in the archive')
+        raise fields.wrong(name, f'"{one_line(place)}" isn\'t in the archive')
     return files[place]
 
 

@@ -16,6 +16,7 @@ import re
 from typing import Self
 
 from labkit.errors import DocumentError
+from labkit.text import one_line
 
 # image-spec, descriptor.md, "Registered algorithms": lower-case digits of this length.
 _DIGITS = {"sha256": 64, "sha512": 128}
@@ -40,7 +41,7 @@ class Digest(str):
         digits = _DIGITS.get(algorithm)
         if digits is None or not re.fullmatch(f"[0-9a-f]{{{digits}}}", encoded):
             raise DocumentError(
-                f'digest "{text[:150]}": not understood',
+                f'digest "{one_line(text, 140)}": not understood',
                 "sha256: and 64 digits of 0123456789abcdef",
                 "chapter 11",
                 meaning="a digest names an algorithm (sha256, sha512) and a hash",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from labkit.errors import DocumentError
+from labkit.text import one_line
 
 LONGEST = 4 << 20
 """Bytes: distribution-spec, "Pushing manifests", wants registries to take that much."""
@@ -136,7 +137,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _difference(kind: type, found: Any) -> str:
-    shown = f' "{found[:60]}"' if isinstance(found, str) else ""
+    shown = f' "{one_line(found, 60)}"' if isinstance(found, str) else ""
     there = "nothing" if found is None else f"{_NAMES[type(found)]}{shown}"
     return f"expected {_NAMES[kind]}, found {there}"
 
@@ -144,7 +145,7 @@ def _difference(kind: type, found: Any) -> str:
 def _wrong(document: str, pointer: str, problem: str) -> DocumentError:
     where = f"{pointer}: " if pointer else ""
     return DocumentError(
-        f"{document}: {where}{problem}",
+        one_line(f"{document}: {where}{problem}", 400),
         "get the image again; if it stays, its maker made a mistake",
         "chapter 11",
         meaning="this document doesn't have the form that the image specification asks",

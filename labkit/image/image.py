@@ -23,6 +23,7 @@ from labkit.image.digest import Digest
 from labkit.image.manifest import Index, Manifest
 from labkit.image.reference import Reference
 from labkit.image.store import NoSuchImage, Store
+from labkit.text import one_line
 
 _DEEPEST_INDEX = 4
 
@@ -142,7 +143,7 @@ def images(store: Store) -> Iterable[tuple[Reference, Image | DocumentError]]:
 def _config(store: Store, document: Manifest) -> Config:
     if not document.is_image:
         raise DocumentError(
-            f'manifest: "{document.config.media_type[:100]}" is no config of an image',
+            f'manifest: "{one_line(document.config.media_type)}" is no image\'s config',
             "use it with the program that it was made for",
             "chapter 11",
             meaning="registries keep other things than images, too",

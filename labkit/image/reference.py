@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from labkit.errors import DocumentError
 from labkit.image.digest import Digest
+from labkit.text import one_line
 
 DEFAULT_REGISTRY, DEFAULT_TAG = "docker.io", "latest"
 _OFFICIAL = "library/"
@@ -123,10 +124,9 @@ def _check(text: str, registry: str, repository: str, tag: str | None) -> None:
 
 
 def _refuse(text: str, meaning: str, instead: str = "alpine:3.23") -> NoReturn:
-    shown = text if len(text) <= 100 else f"{text[:100]}..."
     raise DocumentError(
-        f'image "{shown}": no name of an image',
-        f"a name like {instead[:100]}, localhost:5000/app or app@sha256:...",
+        f'image "{one_line(text)}": no name of an image',
+        f"a name like {one_line(instead)}, localhost:5000/app or app@sha256:...",
         "chapter 11",
-        meaning=meaning[:200],
+        meaning=one_line(meaning, 200),
     )

@@ -27,6 +27,7 @@ from labkit.layers.tar_member import Kind, Member, broken
 from labkit.layers.tar_reader import TarReader
 from labkit.layers.whiteouts import META, OPAQUE, PREFIX, InTree, Removed
 from labkit.linux.views import HostPath
+from labkit.text import one_line
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -105,7 +106,7 @@ class _Layer:
             except LabError:
                 raise
             except OSError as refused:
-                call = f'unpack("{member.name}")'
+                call = f'unpack("{one_line(member.name, 200)}")'
                 raise syscall_error(call, refused.errno or 0) from None
             except ValueError as problem:  # a NUL byte within a name
                 raise broken(f"{member.name!r}: {problem}") from None

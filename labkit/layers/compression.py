@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from io import BufferedReader
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import Self, cast
 
 import zstandard
 from isal import igzip_lib, isal_zlib
@@ -29,6 +29,8 @@ from labkit.layers.tar_member import broken
 CHUNK = 1 << 20
 
 _AHEAD = 8  # chunks
+_STEP = 2048  # bytes
+_LARGEST_WINDOW = 1 << 27  # bytes; RFC 8878 lets a decoder refuse larger ones
 _LOOK_S = 0.1
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _WITH_GZIP_HEADER = 16 + 15  # zlib.h, windowBits
@@ -143,9 +145,7 @@ class Decompressed:
         if form is Form.GZIP:
             return self._gunzip()
         if form is Form.ZSTD:
-            # RFC 8878 lets a decoder refuse larger windows: here 128 MiB.
-            zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-            return _chunks(zstd.stream_reader(self._blob, read_across_frames=True))
+            return self._unzstd()
         return _chunks(self._blob)
 
     def _gunzip(self) -> Iterator[bytes]:
@@ -164,8 +164,26 @@ class Decompressed:
         for _ in _chunks(self._blob):
             pass  # padding; the blob's own hash wants it read
 
-    def _more(self) -> bytes:
-        data = self._blob.read(CHUNK)
+    def _unzstd(self) -> Iterator[bytes]:
+        # In small steps, because 4 bytes of zstd can hold 128 KiB, and all that one
+        # step gives is in memory at once.
+        zstd = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+        ready = bytearray()
+        data = self._blob.read(_STEP)
+        while data:
+            one = zstd.decompressobj()
+            ready += one.decompress(data)
+            while not one.eof:
+                ready += one.decompress(self._more(_STEP))
+                if len(ready) >= CHUNK:
+                    yield bytes(ready)
+                    ready.clear()
+            data = one.unused_data or self._blob.read(_STEP)
+        if ready:
+            yield bytes(ready)
+
+    def _more(self, count: int = CHUNK) -> bytes:
+        data = self._blob.read(count)
         if not data:
             raise EOFError("it ends too early")
         return data
@@ -225,7 +243,7 @@ def form_of(blob: BufferedReader) -> Form:
     return Form.ZSTD if first.startswith(_ZSTD) else Form.PLAIN
 
 
-def _chunks(stream: BinaryIO | zstandard.ZstdDecompressionReader) -> Iterator[bytes]:
+def _chunks(stream: BufferedReader) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK):
         yield chunk
 

@@ -24,6 +24,7 @@ from labkit.linux.flags import RESOLVE, O
 from labkit.linux.structs import OpenHow
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
+from labkit.text import one_line
 
 _INSIDE = OpenHow(O.DIRECTORY, resolve=RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS)
 _MOST_LINKS = 40  # path_resolution(7)
@@ -169,7 +170,7 @@ def clean(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise DocumentError(
-            f'layer: the name "{name[:200]}" leads out of the root',
+            f'layer: the name "{one_line(name, 200)}" leads out of the root',
             "don't use this image: its maker made a mistake, or worse",
             "chapter 11",
             meaning='a name in a layer is inside the root, and ".." has no place in it',

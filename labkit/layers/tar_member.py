@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from labkit.errors import DocumentError
+from labkit.text import one_line
 
 BLOCK = 512
 
@@ -160,7 +161,7 @@ def text(data: bytes) -> str:
 def broken(problem: str) -> DocumentError:
     """Return the error for an archive that can't be understood."""
     return DocumentError(
-        f"layer: {problem}",
+        one_line(f"layer: {problem}", 400),
         "get the image again; if it stays, its maker made a mistake",
         "tar(5)",
         meaning="this is no tar archive, or it is damaged",
