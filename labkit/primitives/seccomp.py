@@ -24,7 +24,8 @@ from typing import ClassVar, NamedTuple
 from labkit.linux.privilege_flags import SECCOMP, SECCOMP_FILTER_FLAG
 from labkit.linux.structs import Program
 from labkit.linux.syscalls import Linux
-from labkit.plan.step import Rule, Step
+from labkit.plan.step import After, Rule, Step
+from labkit.primitives.capabilities import SetNoNewPrivileges
 
 # seccomp.h of libseccomp. Those that take a number have it in their lower 16 bits.
 ACTIONS = MappingProxyType(
@@ -117,7 +118,9 @@ class LoadSeccomp(Step):
 
     man: ClassVar[tuple[str, ...]] = ("seccomp(2)", "bpf(2)")
     needs: ClassVar[str] = "no_new_privs, or CAP_SYS_ADMIN in your user namespace"
-    rules: ClassVar[tuple[Rule, ...]] = ()
+    rules: ClassVar[tuple[Rule, ...]] = (
+        After(SetNoNewPrivileges, "with it, loading a filter takes no capability"),
+    )
 
     def describe(self) -> str:
         return f"filter system calls: {len(self.program) // 8} instructions"
