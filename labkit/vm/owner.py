@@ -35,9 +35,7 @@ from labkit.vm import clock, initramfs, memory, places, settings
 from labkit.vm.boot import Booted, boot
 from labkit.vm.kernels import Kernels
 from labkit.vm.lines import Lines, listen
-
-SOCKET, ABOUT, LOG = "owner.sock", "owner.json", "owner.log"
-START_LOCK = "vm-start"
+from labkit.vm.places import ABOUT, SOCKET, START_LOCK
 
 
 class Owner:

@@ -17,6 +17,9 @@ from pathlib import Path
 from labkit import state
 
 FOLDER = "vm"
+SOCKET, ABOUT, LOG = "owner.sock", "owner.json", "owner.log"  # in `running()`
+START_LOCK = "vm-start"
+"""Held by who starts a VM, and by who tidies up behind one."""
 
 
 def folder(name: str = "") -> Path:

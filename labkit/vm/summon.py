@@ -12,10 +12,9 @@ from pathlib import Path
 
 from labkit import state
 from labkit.errors import HostError, error_from_json
-from labkit.vm import build, places, settings
+from labkit.vm import places, settings
 from labkit.vm.lines import Lines, connect
-from labkit.vm.machine import find_qemu
-from labkit.vm.owner import LOG, SOCKET, START_LOCK
+from labkit.vm.places import LOG, SOCKET, START_LOCK
 
 Say = Callable[[str], None]
 # Longer than a cold boot on a busy machine; a second notebook waits for the first.
@@ -31,15 +30,12 @@ def summon(work: str, say: Say) -> Lines:
         thing that takes time].
     Raises: HostError when there is no QEMU, not enough memory, or it doesn't boot.
     """
-    find_qemu()
     chosen = settings.from_environment()
     with state.lock(START_LOCK, timeout_s=_LOCK_S):
         running = connect(places.running() / SOCKET)
         if running is not None:
             return running
-        if not build.is_built(chosen):
-            say("making the lab VM; this takes half a minute, once")
-            build.build(chosen, say)
+        _build(chosen, say)
         _start(work, say)
         started = connect(places.running() / SOCKET)
     if started is None:
@@ -55,6 +51,17 @@ def summon(work: str, say: Say) -> Lines:
 def find() -> Lines | None:
     """Return a connection to the owner, or None when no VM runs."""
     return connect(places.running() / SOCKET)
+
+
+def _build(chosen: settings.Settings, say: Say) -> None:
+    # Not at the top: a notebook that finds a VM needs nothing of it.
+    from labkit.vm import build
+    from labkit.vm.machine import find_qemu
+
+    find_qemu()
+    if not build.is_built(chosen):
+        say("making the lab VM; this takes half a minute, once")
+        build.build(chosen, say)
 
 
 def _start(work: str, say: Say) -> None:
