@@ -81,7 +81,7 @@ def _way_in(
 ) -> Iterator[str]:
     for place, port in published:
         # Not for its own neighbours: the bridge itself would translate (br_netfilter),
-        # and never sends a packet back to the port that it came from. The relay answers.
+        # and never sends a packet back to the port it came from. The relay answers.
         others = f'iifname != "{bridges[place.network].bridge}"'
         where = f"ip daddr {port.address}" if port.address else "fib daddr type local"
         target = f"{place.address}:{port.inside}"

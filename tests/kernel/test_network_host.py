@@ -36,7 +36,7 @@ FETCH = (
 )
 # Listens, says nothing, and keeps the connection: whose it is, /proc tells.
 HOLD = (
-    f's = socket.create_connection(("{HOST}", {PORT}), 5); s.settimeout(3); s.recv(1)'
+    f's = socket.create_connection(("{HOST}", {PORT}), 5); s.settimeout(1); s.recv(1)'
 )
 DROPS = (
     "table ip own { chain f { type filter hook forward priority 0; policy drop; }; }"
@@ -158,7 +158,7 @@ def test_nobody_outside_reaches_what_is_not_published() -> None:
     def unpublished() -> None:
         forward(True)
         with somebody_outside(route=True) as outside, web() as box:
-            direct = FETCH.replace(HOST, address(box)).replace(str(PORT), "80")
+            direct = FETCH.replace(HOST, address(box)).replace(f"{PORT}), 5", "80), 1")
             assert "timed out" in python(outside, direct)
             assert python(outside, FETCH) == "web"
 
