@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from labkit.linux.call import Caller
 from labkit.linux.flags import CLONE, PR
@@ -77,6 +77,44 @@ class Processes(Caller):
         Kernel: setsid(2).
         """
         return int(self._call("setsid") or 0)
+
+    def setpgid(self, pid: int, group: int) -> None:
+        """Put a process into a process group: 0, 0 makes the caller one of its own.
+
+        Raises: EPERM for a session's leader, or across sessions.
+        Needs: nothing.
+        Kernel: setpgid(2).
+        """
+        self._call("setpgid", pid, group)
+
+    def tcsetpgrp(self, fd: int, group: int) -> None:
+        """Make a process group the one that a terminal's Ctrl-C reaches.
+
+        Raises: ENOTTY when fd is no terminal, or not this session's.
+        Needs: nothing.
+        Kernel: tcsetpgrp(3).
+        """
+        self._call("tcsetpgrp", fd, group)
+
+    def sigprocmask(self, how: int, signals: Iterable[int]) -> set[int]:
+        """Hold signals back, or let them come; return those that were held back.
+
+        Args: how [signal.SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK]. A program inherits it.
+        Raises: EINVAL.
+        Needs: nothing.
+        Kernel: sigprocmask(2).
+        """
+        held: set[int] = self._call("sigprocmask", how, signals)
+        return held
+
+    def sigwaitinfo(self, signals: Iterable[int]) -> int:
+        """Wait for one of some signals that are held back; return which came.
+
+        Raises: EINTR.
+        Needs: nothing.
+        Kernel: sigwaitinfo(2).
+        """
+        return int(self._call("sigwaitinfo", signals))
 
     def kill(self, pid: int, signal: int) -> None:
         """Send a signal to a process.

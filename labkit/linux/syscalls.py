@@ -40,6 +40,8 @@ CHANGE_THE_CALLER = frozenset(
         "setdomainname",
         "execve",
         "setsid",
+        "setpgid",
+        "sigprocmask",
         "umask",
         "setgroups",
         "setresuid",

@@ -88,6 +88,7 @@ LIST = Kind(
 )
 ENVIRONMENT = Kind(lambda value: value, lambda value: f"[{len(value)} variables]")
 ARGUMENT = Kind(lambda value: value, lambda v: str(v) if isinstance(v, int) else "{}")
+SET = Kind(set, lambda value: f"{{{len(value)} signals}}")
 IDS = Kind(list, lambda value: "[" + ", ".join(map(str, value)) + "]")
 STRUCT = Kind(lambda value: value, str)
 ATTRIBUTES = Kind(lambda value: value, rtnetlink.shown)
@@ -176,6 +177,10 @@ def _send_descriptors(fd: int, data: bytes, descriptors: Sequence[int]) -> int:
 _SAME_EVERYWHERE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 
 
+def _sigwaitinfo(signals: set[int]) -> int:
+    return signal.sigwaitinfo(signals).si_signo
+
+
 def _access(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=True)
 
@@ -209,6 +214,10 @@ _rows = (
     _from_os("execve", PATH, LIST, ENVIRONMENT, function=_execve),
     _from_os("getpid"),
     _from_os("setsid"),
+    _from_os("setpgid", INT, INT),
+    _from_os("tcsetpgrp", FD, INT),
+    _from_os("sigprocmask", INT, SET, function=signal.pthread_sigmask),
+    _from_os("sigwaitinfo", SET, function=_sigwaitinfo),
     _from_os("kill", INT, SIGNAL),
     _from_os("pidfd_open", INT, INT),
     _from_os("pidfd_send_signal", FD, SIGNAL, function=signal.pidfd_send_signal),

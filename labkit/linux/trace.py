@@ -25,6 +25,7 @@ _ANSWERS: dict[str, Any] = {
     "getcwd": "/",
     "poll": 1,
     "access": True,
+    "sigprocmask": set(),
 }
 _OPENS = (
     "open",

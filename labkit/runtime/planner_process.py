@@ -10,6 +10,7 @@ from labkit.linux.privilege_flags import RLIMIT
 from labkit.linux.structs import SchedulingAttributes
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetNoNewPrivileges
+from labkit.primitives.init import RunUnderInit
 from labkit.primitives.leftovers import CheckDirectory, CloseOnExec, JoinSessionKeyring
 from labkit.primitives.limits import (
     IO_CLASSES,
@@ -78,9 +79,10 @@ def last_steps(process: Process, spec: Spec, situation: Situation) -> list[Step]
     """
     filters = seccomp_steps(spec.linux.seccomp, situation.kept_programs)
     env = tuple(_named(entry) for entry in process.env)
+    run = RunUnderInit if situation.init else RunProgram
     return [
         *(filters if process.no_new_privileges else ()),
-        RunProgram(process.args, env, process.user.uid),
+        run(process.args, env, process.user.uid),
     ]
 
 

@@ -19,7 +19,8 @@ from labkit.linux.flags import NamespaceType
 from labkit.primitives.cgroups.device_rules import AllowDevices, FilterDevices
 from labkit.primitives.leftovers import JoinSessionKeyring
 from labkit.primitives.namespaces import Namespaces
-from tests.kernel.bundles import Bundle, with_cgroup
+from labkit.primitives.program import FindProgram
+from tests.kernel.bundles import Bundle, Container, with_cgroup
 from tests.kernel.watching import becomes_true
 from tests.support.skips import need
 
@@ -320,3 +321,39 @@ def test_two_plans_tell_what_differs(bundle: Bundle) -> None:
 def test_every_order_of_the_planner_is_right(bundle: Bundle) -> None:
     with_cgroup(bundle, "order")
     assert bundle.plan().why() == "the order is right"
+
+
+def test_a_first_process_of_ours_forwards_signals_and_reaps(bundle: Bundle) -> None:
+    bundle.situation["init"] = True
+    words = "trap 'echo heard; exit 7' TERM; (sleep 0.1 &) ; echo up; sleep 100 & wait"
+    with bundle.running("sh", "-c", words) as container:
+        assert container.says("up")
+        assert becomes_true(lambda: len(programs_in(container)) == 3)  # no zombie
+        assert programs_in(container)["1"] != "sh"
+        os.kill(container.pid, 15)
+        container.wait()
+        assert "heard" in container.said()
+        assert os.waitstatus_to_exitcode(os.waitpid(container.pid, 0)[1]) == 7
+
+
+def programs_in(container: Container) -> dict[str, str]:
+    """Return the container's processes, by their numbers inside."""
+    seen = container.root("/proc")
+    return {
+        name: (seen / name / "comm").read_text().strip()
+        for name in os.listdir(seen)
+        if name.isdigit()
+    }
+
+
+def test_a_first_process_of_ours_holds_no_file(bundle: Bundle) -> None:
+    bundle.situation["init"] = True
+    with bundle.running(*IDLE) as container:
+        assert becomes_true(lambda: os.listdir(f"/proc/{container.pid}/fd") == [])
+
+
+def test_a_program_that_isnt_there_is_told_past_a_first_process(bundle: Bundle) -> None:
+    bundle.situation["init"] = True
+    bundle.change = lambda plan: plan.without(FindProgram)
+    with pytest.raises(LabError, match="execve.*ENOENT"):
+        bundle.run("no-such")

@@ -66,6 +66,13 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
     ),
     "getpid": (lambda x: x.getpid(), "getpid()"),
     "setsid": (lambda x: x.setsid(), "setsid()"),
+    "setpgid": (lambda x: x.setpgid(0, 0), "setpgid(0, 0)"),
+    "tcsetpgrp": (lambda x: x.tcsetpgrp(0, 7), "tcsetpgrp(0, 7)"),
+    "sigprocmask": (
+        lambda x: x.sigprocmask(signal.SIG_BLOCK, {1, 2}),
+        "sigprocmask(0, {2 signals})",
+    ),
+    "sigwaitinfo": (lambda x: x.sigwaitinfo({1}), "sigwaitinfo({1 signals})"),
     "kill": (lambda x: x.kill(7, signal.SIGTERM), "kill(7, SIGTERM)"),
     "pidfd_open": (lambda x: x.pidfd_open(7), "pidfd_open(7, 0)"),
     "pidfd_send_signal": (
