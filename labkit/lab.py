@@ -1,10 +1,10 @@
 """What a chapter's cells call: one name for everything that isn't the subject itself.
 
     ready("02")              what of this chapter is real on this machine
-    box, marker              things to break, and a file to steal
+    box, folder, marker      things to break, a place of yours, a file to steal
     predict, recall          say what you expect, then see it beside what happened
     fails("EBUSY", plan)     run what must fail, with that errno
-    watch, meter, layers, compare, figure      the live views
+    watch, meter, layers, image, compare, figure      the live views
     source(Chroot)           the code of anything, with its man pages
     card, check, hint        the exercise, its checks, and a way on
     keep, my_container, catch_up     your own runtime
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import doctor, sweep
 from labkit.course import catch_up, check, keep, my_container, parcel, progress, tasks
+from labkit.course.card import card_of
+from labkit.course.folder import Folder
 from labkit.course.marker import Marker
-from labkit.course.task import Exercise, Task
 from labkit.errors import DocumentError, LabError
 from labkit.host import probe
 from labkit.plan import Child, Event, Plan, handle
@@ -36,9 +37,11 @@ from labkit.rootfs.box import Box
 from labkit.text import Text
 
 if TYPE_CHECKING:
+    from labkit.image.image import Image
     from labkit.widgets.card import ExerciseCard
     from labkit.widgets.download import Download
     from labkit.widgets.figure import Figure
+    from labkit.widgets.image_layers import ImageLayers
     from labkit.widgets.layers_view import LayersView
     from labkit.widgets.meter import Meter
     from labkit.widgets.namespaces_view import NamespacesView
@@ -54,7 +57,9 @@ __all__ = [
     "download",
     "fails",
     "figure",
+    "folder",
     "hint",
+    "image",
     "keep",
     "layers",
     "left",
@@ -106,6 +111,11 @@ def ready(chapter: str) -> Readiness:
 def box(name: str) -> Box:
     """Return a small file tree of your own, to enter and to break."""
     return Box.create(name)
+
+
+def folder(name: str) -> Folder:
+    """Return an empty folder of your own."""
+    return Folder.create(name)
 
 
 def marker(name: str) -> Marker:
@@ -178,6 +188,15 @@ def layers(overlay: Overlay) -> LayersView:
     return LayersView(overlay)
 
 
+def image(image: Image) -> ImageLayers:
+    """Show an image's layers, what made each, and what each has brought."""
+    from labkit.image.trees import Trees
+    from labkit.image.view import ImageView
+    from labkit.widgets.image_layers import ImageLayers
+
+    return ImageLayers(ImageView.of(image, Trees.default()))
+
+
 def compare(before: Namespaces, after: Namespaces, **looks: Any) -> NamespacesView:
     """Show which namespaces two processes share."""
     from labkit.widgets.namespaces_view import NamespacesView
@@ -213,30 +232,11 @@ def source(thing: Any) -> Text:
     return Text(f"{head}\n\n{''.join(lines).rstrip()}")
 
 
-@dataclass(frozen=True, slots=True)
-class _CardTask:
-    # A task with how far the learner is, as the card wants it.
-    id: str
-    sentence: str
-    points: int
-    verdict: str | None
-    observed: str
-    hints: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Card:
-    title: str
-    text: str
-    notebook: str
-    tasks: Sequence[_CardTask]
-
-
 def card(chapter: str) -> ExerciseCard:
     """Show a chapter's exercise: its tasks, hints, and how far you are."""
     from labkit.widgets.card import ExerciseCard
 
-    return ExerciseCard(_card(tasks.exercise(chapter)))
+    return ExerciseCard(card_of(tasks.exercise(chapter)))
 
 
 def hint(id: str) -> Text:
@@ -271,21 +271,6 @@ def left() -> Text:
     crashed = [str(one) for one in sweep.left()]
     mine = [f"{one.kind} {one.name}: yours, and still there" for one in _own_records()]
     return Text("\n".join([*mine, *crashed]) or sweep.NOTHING)
-
-
-def _card(exercise: Exercise) -> _Card:
-    rows = tuple(map(_card_task, exercise.tasks))
-    return _Card(
-        exercise.title, exercise.text, f"../exercises/{exercise.notebook}", rows
-    )
-
-
-def _card_task(task: Task) -> _CardTask:
-    standing = progress.standing(task.id)
-    word = None if standing.word is None else str(standing.word)
-    return _CardTask(
-        task.id, task.sentence, task.points, word, standing.observed, task.hints
-    )
 
 
 def _own_records() -> tuple[handle.Record, ...]:

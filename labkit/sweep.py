@@ -41,7 +41,7 @@ from labkit.text import Text
 NOTHING = Text("left on this host: nothing")
 
 # A directory for each handle of a name.
-_FOLDERS = ("overlays", "boxes", "markers", "checks")
+_FOLDERS = ("overlays", "boxes", "folders", "markers", "checks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ TITLES = {
     "06": "OverlayFS: shared layers",
     "07": "A container",
     "08": "Privileges: root in pieces",
+    "11": "Images: layers from archives",
+    "12": "Registries: who may fetch them",
     "": "My own",
 }
 _SECTION = re.compile(r"^# ---- (\d\d)?.* -+$")

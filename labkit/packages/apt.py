@@ -31,6 +31,8 @@ _SIGNED_ONLY = (
     "-o", "Acquire::AllowDowngradeToInsecureRepositories=false",
     # Without it apt calls an update a success that reached no mirror.
     "-o", "APT::Update::Error-Mode=any",
+    # apt's own three tries would take half a minute where there is no network.
+    "-o", "Acquire::Retries=1",
     # As root apt would drop to a user that can't write into our workspace.
     "-o", "APT::Sandbox::User=",
 )  # fmt: skip
@@ -137,7 +139,7 @@ def _failed(program: str, words: Sequence[str], failed: Exception) -> HostError:
     errors = [line[3:] for line in output.splitlines() if line.startswith("E: ")]
     return HostError(
         f"{program} {words[0]}: it failed",
-        "try again with a way to the package mirror, or name one in LABKIT_VM_APT",
+        "try again with a way to the package mirror; LABKIT_VM_APT names one for the VM",
         "apt-get(8)",
         meaning=errors[0] if errors else str(failed),
     )

@@ -30,6 +30,13 @@ TASKS = [task for exercise in tasks.EXERCISES for task in exercise.tasks]
 MISTAKES = [(task, mistake) for task in TASKS for mistake in task.mistakes]
 SEEDS = ("one", "two", "three")
 
+MODULES = """
+import base64, json, os, re, signal, stat, sys
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+from labkit.linux import proc
+"""
+
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
 every_mistake = pytest.mark.parametrize(
     ("task", "mistake"), MISTAKES, ids=[f"{t.id}-{m.name}" for t, m in MISTAKES]
@@ -156,5 +163,5 @@ def surroundings() -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "__main__"}
     space |= {name: getattr(labkit, name) for name in labkit.__all__}
     space |= {name: value for name, value in vars(flags).items() if name.isupper()}
-    exec("import os, signal, stat, sys; from labkit.linux import proc", space)
+    exec(MODULES, space)
     return space

@@ -5,11 +5,13 @@ from __future__ import annotations
 from labkit.course.task import Exercise, Task
 from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
 from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
+from labkit.course.tasks.images import EXERCISE as IMAGES
 from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
 from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
 from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
 from labkit.course.tasks.privileges import EXERCISE as PRIVILEGES
 from labkit.course.tasks.process import EXERCISE as A_PROCESS
+from labkit.course.tasks.registries import EXERCISE as REGISTRIES
 from labkit.course.tasks.root import EXERCISE as CHROOT
 from labkit.errors import DocumentError
 
@@ -22,6 +24,8 @@ EXERCISES: tuple[Exercise, ...] = (
     OVERLAYFS,
     YOUR_FIRST_CONTAINER,
     PRIVILEGES,
+    IMAGES,
+    REGISTRIES,
 )
 
 

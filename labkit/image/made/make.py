@@ -72,7 +72,7 @@ class Made:
 
 
 def make(
-    names: Iterable[str], store: Store, say: Say, *, replace: bool = False
+    names: Iterable[str], store: Store, say: Say | None = None, *, replace: bool = False
 ) -> Iterator[Made]:
     """Make images that aren't in a store yet, one after the other.
 
@@ -85,7 +85,7 @@ def make(
     """
     recipes = [find(name) for name in names]
     with state.lock(_FOLDER, timeout_s=900), store.lease(), _workspace() as folder:
-        bakery = _Bakery(store, Kitchen(folder, say))
+        bakery = _Bakery(store, Kitchen(folder, say or _silent))
         for recipe in recipes:
             yield bakery.image(recipe, replace=replace)
 
@@ -162,3 +162,7 @@ def _taken(name: str) -> NameTaken:
         "chapter 11",
         meaning="an image that the lab didn't make has it: it was pulled, or built",
     )
+
+
+def _silent(line: str) -> None:
+    """Say nothing: what a notebook prints must be the same every time."""
