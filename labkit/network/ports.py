@@ -16,6 +16,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +81,9 @@ def who_has(port: int, protocol: str) -> str:
     Needs: CAP_SYS_PTRACE to see another user's.
     Kernel: proc(5), /proc/net/tcp.
     """
-    inodes = set(_listening(port, protocol))
+    sockets = {f"socket:[{inode}]" for inode in _listening(port, protocol)}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {os.readlink(fd) for fd in (process / "fd").iterdir()}
-        except OSError:
-            continue  # it has ended, or is another user's
-        if any(f"socket:[{inode}]" in links for inode in inodes):
+        if sockets & set(_open_files(process)):
             return (process / "comm").read_text().strip()
     return ""
 
@@ -99,6 +96,14 @@ def _listening(port: int, protocol: str) -> Iterator[str]:
             wanted = f":{port:04X}"
             if local.endswith(wanted) and state == _LISTENING[protocol]:
                 yield rest[5]
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    # ENOENT, EACCES: it has ended, closed one just now, or is another user's.
+    with suppress(OSError):
+        for fd in os.listdir(process / "fd"):
+            with suppress(OSError):
+                yield os.readlink(process / "fd" / fd)
 
 
 def _address(text: str, address: str) -> str:
