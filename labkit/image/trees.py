@@ -112,11 +112,14 @@ class Trees:
         Returns: how many layers went.
         """
         kept = {os.path.basename(self.path(chain_id)) for chain_id in keep}
-        names = {name.partition(".")[0] for name in os.listdir(self.root)} - {""}
+        there = (name.removeprefix(".") for name in os.listdir(self.root))
+        names = {n.partition(".")[0] for n in there if not n.startswith("lock-")}
+        gone = 0
         for name in sorted(names - kept):
             with locks.hold(f"{self.root}/.lock-{name}", alone=True):
+                gone += os.path.exists(f"{self.root}/{name}{_DESCRIPTION}")
                 self._remove(name)
-        return len(names - kept)
+        return gone
 
     def _unpack(
         self,

@@ -10,6 +10,7 @@ Unicode forms): Linux's file systems can.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -40,6 +41,15 @@ _TYPES = {
 # Marks of an overlay that an image must not bring: they redirect to other files. And
 # labels of a security module that only the machine they were made on knows.
 _FOREIGN = ("trusted.overlay.", "user.overlay.", "security.selinux")
+
+
+# What Linux refuses because of what the archive says, and not because of the machine.
+_ITS_OWN_FAULT = {
+    errno.ELOOP: "links on the way to it lead in a circle",
+    errno.ENAMETOOLONG: "a name is longer than a file system takes",
+    errno.ENOTDIR: "what should be a directory on the way to it is a file",
+    errno.ENOENT: "it is a hard link to a name that isn't there",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +113,10 @@ class _Layer:
                 raise broken(f"more than {most_names} names")
             try:
                 self._put(member)
-            except LabError:
-                raise
             except OSError as refused:
-                call = f'unpack("{one_line(member.name, 200)}")'
-                raise syscall_error(call, refused.errno or 0) from None
+                raise _refusal(member.name, refused) from refused
             except ValueError as problem:  # a NUL byte within a name
-                raise broken(f"{member.name!r}: {problem}") from None
+                raise broken(f'"{member.name}": {problem}') from None
         self._root.finish()
         return names, size
 
@@ -234,6 +241,13 @@ _MAKE = {
     Kind.FIFO: _Layer._node,
     Kind.DIRECTORY: _Layer._directory,
 }
+
+
+def _refusal(name: str, refused: OSError) -> LabError:
+    fault = _ITS_OWN_FAULT.get(refused.errno or 0)
+    if fault is not None:
+        return broken(f'"{name[:100]}": {fault}')
+    return syscall_error(f'unpack("{one_line(name)}")', refused.errno or 0)
 
 
 def _write(fd: int, data: bytes | memoryview, offset: int) -> None:
