@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from tests.support.skips import need
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, host: Host, as_root: None) -> Iterator[Bundle]:
+def bundle(host: Host, as_root: None) -> Iterator[Bundle]:
     """A bundle with a small root; its cgroup, if a test asks for one, goes with it."""
     need("busybox", host.busybox, "there is no statically linked busybox")
-    tmp_path.chmod(0o755)
-    made = make_bundle(tmp_path / "bundle", host, str(host.busybox))
-    yield made
-    remove_places(made.places)
+    # Beside the run's own state: other users can pass through there, and must.
+    place = os.path.dirname(os.environ["LABKIT_STATE"])
+    with tempfile.TemporaryDirectory(prefix="bundle-", dir=place) as folder:
+        Path(folder).chmod(0o755)
+        made = make_bundle(Path(folder) / "bundle", host, str(host.busybox))
+        yield made
+        remove_places(made.places)
