@@ -80,7 +80,7 @@ class Record:
 
     def update(self, undo: dict[str, Any]) -> None:
         """Write what the removal needs now."""
-        record(self.kind, self.name, undo, durable=False)
+        record(self.kind, self.name, undo, durable=False, owner=self.owner_pid)
 
     def forget(self) -> None:
         """Remove the record; the handle is gone."""
@@ -88,16 +88,21 @@ class Record:
 
 
 def record(
-    kind: str, name: str, undo: dict[str, Any], *, durable: bool = True
+    kind: str,
+    name: str,
+    undo: dict[str, Any],
+    *,
+    durable: bool = True,
+    owner: int | None = None,
 ) -> Record:
     """Write down a handle that this process is about to acquire.
 
     Args: undo [JSON-able, what removal needs]; durable [False for what a power cut ends
-        anyway].
+        anyway]; owner [host pid of the process whose it is; None for this one].
     Raises: DocumentError for a name that can't be a file's; HostError when the state
         directory can't be written.
     """
-    me = os.getpid()
+    me = owner or os.getpid()
     kept = Record(_path(kind, name), kind, name, undo, me, start_time(me) or 0)
     fields = {
         k: getattr(kept, k)

@@ -90,8 +90,9 @@ def with_default_signals() -> None:
 
 def name_this_process(name: str) -> None:
     """Give the process the name that ps(1) shows."""
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(name)
+    fd = os.open("/proc/self/comm", os.O_WRONLY)
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 def run_command(

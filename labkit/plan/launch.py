@@ -91,7 +91,7 @@ class Launched:
         self._next = 0  # where the search for outside steps goes on
         self._forked = 0  # behind the last step that forked
         self._met = 0  # where the inside stood last
-        self._standing = False
+        self.standing = False  # whether the inside stands before a step of type `until`
         self._exec = _Announced(0, [])
 
     def begin(self, stdio: Stdio | None) -> None:
@@ -104,7 +104,7 @@ class Launched:
 
     def leave(self) -> None:
         """Let the inside go on by itself: it doesn't end with this process any more."""
-        if self._standing:
+        if self.standing:
             self._say_go()
         self._hang_up()
 
@@ -114,7 +114,7 @@ class Launched:
         Raises: what a step raised; the inside is dead then.
         """
         try:
-            if self._standing:
+            if self.standing:
                 self._until = None
                 self._say_go()
                 self._serve()
@@ -157,7 +157,7 @@ class Launched:
 
     def _serve(self) -> None:
         assert self._channel is not None
-        while not self._standing:
+        while not self.standing:
             received = self._channel.receive()
             if received is None:
                 self._hang_up()
@@ -190,14 +190,14 @@ class Launched:
     def _meet(self, index: int) -> None:
         step, self._met = self._steps[index], index
         self._apply_outside(index + (step.where is Where.OUTSIDE))
-        self._standing = self._until is not None and isinstance(step, self._until)
-        if not self._standing:
+        self.standing = self._until is not None and isinstance(step, self._until)
+        if not self.standing:
             self._say_go()
             self._apply_meanwhile()
 
     def _say_go(self) -> None:
         assert self._channel is not None
-        self._standing = False
+        self.standing = False
         # EPIPE: it has died; its end-of-file is heard next.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._channel.send({"word": "go"})
@@ -247,7 +247,7 @@ class Launched:
         self._tell(self._exec.event(self._steps, self._met))
 
     def _hang_up(self) -> None:
-        self._standing = False
+        self.standing = False
         if self._channel is not None:
             self._channel.close()
         self._channel = None

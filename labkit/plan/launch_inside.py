@@ -47,6 +47,7 @@ class Inside:
         """Apply the steps from one on; never return."""
         try:
             with_default_signals()
+            _import_no_more()
             for target, fd in enumerate(stdio or ()):
                 os.dup2(fd, target)
             name_this_process("labkit:inside")
@@ -126,3 +127,9 @@ class Inside:
     def _tell(self, message: Message) -> None:
         events, self._events = self._events, []
         self.channel.send({**message, "events": events})
+
+
+def _import_no_more() -> None:
+    # When the root has changed, an import would run the container's code in a process
+    # that still has all of ours. What is needed is there by now.
+    sys.meta_path.clear()

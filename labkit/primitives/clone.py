@@ -56,10 +56,12 @@ class Clone(Fork):
         return f"fork into {kinds}{there}"
 
     def apply(self, linux: Linux) -> int | None:
+        # A sibling (CLONE_PARENT) tells its end as its own parent does: clone(2).
+        told = 0 if self.flags & CLONE.PARENT else signal.SIGCHLD
         if self.cgroup is None:
-            return linux.clone3(CloneArgs(self.flags, signal.SIGCHLD))
+            return linux.clone3(CloneArgs(self.flags, told))
         cgroup_fd = linux.open(self.cgroup, O.PATH | O.DIRECTORY)
-        pid = linux.clone3(CloneArgs(self.flags, signal.SIGCHLD, cgroup_fd))
+        pid = linux.clone3(CloneArgs(self.flags, told, cgroup_fd))
         linux.close(cgroup_fd)
         return pid
 

@@ -11,15 +11,14 @@ container was asked for. Who hangs up changes nothing.
 from __future__ import annotations
 
 import contextlib
-import os
+import socket
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
-from labkit.errors import LabError
-from labkit.linux.views import HostPath, HostPid
 from labkit.plan.channel import Channel, Message
 from labkit.runtime.ending import Ending
-from labkit.runtime.local_socket import MONITOR, listen_at
 from labkit.runtime.watch import Watch
 
 # A word is sent at once; who stops in the middle of one must not hold the monitor up.
@@ -29,8 +28,8 @@ _PATIENCE_S = 2.0
 class Told(Protocol):
     """Whom the words are for: the monitor."""
 
-    def go_on(self) -> HostPid:
-        """Let a held container become its program."""
+    def go_on(self, answer: Callable[[Message], None]) -> None:
+        """Let a held container become its program, and answer how that went."""
 
     def attach(self, channel: Channel, *, stdin: bool) -> None:
         """Let who is at the other end have the streams."""
@@ -39,11 +38,11 @@ class Told(Protocol):
 class Control:
     """The monitor's socket, and everybody who is connected."""
 
-    def __init__(self, directory: HostPath, watch: Watch, told: Told) -> None:
-        self._path, self._watch, self._told = f"{directory}/{MONITOR}", watch, told
+    def __init__(self, listener_fd: int, watch: Watch, told: Told) -> None:
+        self._watch, self._told = watch, told
         self._connected: dict[int, Channel] = {}
         self._waiting: list[Channel] = []
-        self._listener = listen_at(self._path)
+        self._listener = socket.socket(fileno=listener_fd)
         watch.on(self._listener.fileno(), self._accept)
 
     def welcome(self, channel: Channel) -> None:
@@ -56,10 +55,6 @@ class Control:
         """Answer everybody who waits."""
         for channel in self._waiting:
             self._answer(channel, {"ending": asdict(ending)})
-
-    def close(self) -> None:
-        """Listen no more."""
-        os.unlink(self._path)
 
     def _accept(self, kinds: int) -> None:
         self.welcome(Channel(self._listener.accept()[0]))
@@ -78,19 +73,13 @@ class Control:
     def _obey(self, message: Message, channel: Channel) -> None:
         match message.get("word"):
             case "start":
-                self._answer(channel, self._start())
+                self._told.go_on(partial(self._answer, channel))
             case "wait":
                 self._waiting.append(channel)
             case "attach":
                 self._forget(channel)
                 self._answer(channel, {})
                 self._told.attach(channel, stdin=bool(message.get("stdin")))
-
-    def _start(self) -> Message:
-        try:
-            return {"pid": self._told.go_on()}
-        except LabError as refused:
-            return {"error": refused.to_json(), "step": refused.step}
 
     def _forget(self, channel: Channel) -> None:
         self._watch.off(channel.fileno())

@@ -1,11 +1,11 @@
 """The fork server's process: `python -m labkit.runtime.fork_server_process DIRECTORY`.
 
 It is small, has one thread, everything imported that a container's start needs, and
-does one thing: it forks a monitor for each connection. A copy of a small process costs
-half a millisecond, that of a notebook twenty.
+does one thing: it keeps one monitor ready, which takes the next request. A copy of a
+small process costs a millisecond or two, that of a notebook twenty.
 
 It ends when nothing was asked of it for a while and no monitor is left; when it is
-killed, the monitors go on. Chapter 09.
+killed, the monitors that have a container go on. Chapter 09.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
-from labkit.plan.channel import Channel
-from labkit.plan.family import ended_children, wake_on_sigchld
+from labkit.linux.flags import CLONE
+from labkit.linux.structs import CloneArgs
+from labkit.linux.syscalls import Linux
+from labkit.plan.family import ended_children
 from labkit.plan.inside import name_this_process
 from labkit.runtime import monitor, protected_image
 from labkit.runtime.local_socket import SERVER, listen_at
 
-IDLE_S = 600.0
+IDLE_S = 60.0
+_MOMENT_S = 0.01
 
 # Every step of a plan comes from one of these: imported once, here, and not again by
 # each monitor.
@@ -53,15 +55,20 @@ def main() -> int:
 
 
 class Server:
-    """The socket, and what ends its watch."""
+    """The socket, a monitor that waits at it, and news of those that have left.
+
+    Args: listener [a socket that listens]; path [where: its directory is the server's].
+    """
 
     def __init__(self, listener: socket.socket, path: str) -> None:
         self._listener, self._path = listener, path
         self._inode = os.stat(path).st_ino
-        self._news, self._news_end = wake_on_sigchld()
+        self._news, self._news_end = os.pipe()
+        self._linux = Linux(forked=True)
+        self._ready = False  # whether a monitor waits at the socket
 
     def serve(self) -> NoReturn:
-        """Fork a monitor for each connection, until nobody wants one."""
+        """Keep a monitor ready, until nobody wants one."""
         os.chdir("/")
         os.umask(0o022)
         null = os.open(os.devnull, os.O_RDWR)
@@ -69,37 +76,48 @@ class Server:
             os.dup2(null, fd)
         os.close(null)
         name_this_process("labkit:server")
-        signal.signal(signal.SIGTERM, _leave)
         # What is there now is never collected, so its pages stay shared for ever.
         gc.collect()
         gc.freeze()
-        with contextlib.suppress(SystemExit):
-            while self._once():
-                pass
+        self._fork_a_monitor()
+        while self._once():
+            pass
         self._remove_socket()
         os._exit(0)
 
     def _once(self) -> bool:
-        watched: list[socket.socket | int] = [self._listener, self._news]
-        ready = select.select(watched, [], [], IDLE_S)[0]
+        # While none is ready, whoever connects gets one at once; else after a moment,
+        # in which the one that was just taken has the processors for itself.
+        watched = [self._news] if self._ready else [self._news, self._listener.fileno()]
+        pause_s = IDLE_S if self._ready else _MOMENT_S
+        ready = select.select(watched, [], [], pause_s)[0]
         if self._news in ready:
-            os.read(self._news, 4096)
-            for _ in ended_children():
-                pass
-        if self._listener in ready:
+            self._hear()
+        elif not self._ready:
             self._fork_a_monitor()
-        return bool(ready) or _has_children()
+        else:
+            self._reap_the_killed()
+            return _has_children(2)
+        return True
+
+    def _hear(self) -> None:
+        kind, pid = monitor.NEWS.unpack(os.read(self._news, monitor.NEWS.size))
+        if kind == monitor.TAKEN:
+            self._ready = False
+        else:
+            os.waitpid(pid, 0)  # its last word: it is leaving
 
     def _fork_a_monitor(self) -> None:
-        connection = self._listener.accept()[0]
-        if os.fork() == 0:
-            os.setsid()
-            self._listener.close()
-            signal.set_wakeup_fd(-1)
-            for fd in (self._news, self._news_end):
-                os.close(fd)
-            monitor.serve(Channel(connection))
-        connection.close()
+        # By clone3, because os.fork puts in order what only threads could disturb, and
+        # uses many pages for that.
+        self._ready = True
+        if self._linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
+            os.close(self._news)
+            monitor.prepare(self._listener, self._news_end)
+
+    def _reap_the_killed(self) -> None:
+        for _ in ended_children():
+            pass
 
     def _remove_socket(self) -> None:
         # Unless it is another server's by now.
@@ -108,16 +126,10 @@ class Server:
                 os.unlink(self._path)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+def _has_children(least: int) -> bool:
+    me = os.getpid()
+    listing = Path(f"/proc/{me}/task/{me}/children").read_text()
+    return len(listing.split()) >= least
 
 
 def _import_all() -> None:

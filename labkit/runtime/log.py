@@ -33,8 +33,7 @@ class Log:
     def __init__(self, directory: HostPath, most_bytes: int) -> None:
         self._path, self._older = f"{directory}/{FILE}", f"{directory}/{OLDER}"
         self._most_bytes = most_bytes
-        self._fd = self._open()
-        self._size = os.fstat(self._fd).st_size
+        self._fd, self._size = -1, 0  # opened when there is something to write
         self._pending = {"stdout": b"", "stderr": b""}
 
     def add(self, stream: str, data: bytes) -> None:
@@ -50,17 +49,22 @@ class Log:
         """Write what is left, and close."""
         for stream, rest in self._pending.items():
             self._write(stream, [rest] if rest else [])
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def _write(self, stream: str, pieces: list[bytes]) -> None:
+        if not pieces:
+            return
+        if self._fd < 0:
+            self._fd = self._open()
+            self._size = os.fstat(self._fd).st_size
         now = _rfc3339(time.time_ns())
         entries = [_entry(stream, piece, now) for piece in pieces]
         data = "".join(entries).encode()
         if self._size and self._size + len(data) > self._most_bytes // 2:
             self._turn()
-        if data:
-            os.write(self._fd, data)
-            self._size += len(data)
+        os.write(self._fd, data)
+        self._size += len(data)
 
     def _turn(self) -> None:
         os.close(self._fd)

@@ -15,10 +15,10 @@ import os
 import socket
 from functools import partial
 
+from labkit.linux.views import HostPath
 from labkit.plan.launch import Stdio
 from labkit.runtime.attached import Attached
 from labkit.runtime.log import Log
-from labkit.runtime.request import Request
 from labkit.runtime.watch import GONE, READ, WRITE, Watch
 
 _CHUNK = 64 * 1024
@@ -31,22 +31,28 @@ _PATIENCE_S = 2.0
 class Streams:
     """The monitor's ends of the pipes; the inside's are `for_the_inside`."""
 
-    def __init__(self, request: Request, watch: Watch) -> None:
-        self._watch, self._log = watch, Log(request.directory, request.log_bytes)
+    def __init__(self, watch: Watch) -> None:
+        self._watch, self._log = watch, Log(HostPath(""), 0)
         stdout, stdout_write = os.pipe()
         stderr, stderr_write = os.pipe()
-        stdin_read, self._stdin = _stdin_pipe() if request.stdin else _no_stdin()
+        stdin_read, self._stdin = os.pipe()
         self.for_the_inside: Stdio = (stdin_read, stdout_write, stderr_write)
         self._names = {stdout: "stdout", stderr: "stderr"}
         self._attached: dict[int, Attached] = {}
         self._to_stdin, self._stdin_ends = bytearray(), False
-        for fd in self._names:
+        for fd in (*self._names, self._stdin):
             os.set_blocking(fd, False)
 
-    def begin(self) -> None:
-        """Close the inside's ends here, and read what it writes."""
+    def close_the_insides_ends(self) -> None:
+        """Close them here, so that end-of-file comes when the container's close."""
         for fd in self.for_the_inside:
             os.close(fd)
+
+    def begin(self, log: Log, *, stdin: bool) -> None:
+        """Read what the container writes; without stdin, it reads nothing."""
+        self._log = log
+        if not stdin:
+            self._close_stdin()
         self._read_on()
 
     def attach(self, end: socket.socket, *, stdin: bool) -> None:
@@ -149,13 +155,3 @@ class Streams:
         del self._attached[one.socket.fileno()]
         one.socket.close()
         self._read_on()  # it may have been the one that all waited for
-
-
-def _stdin_pipe() -> tuple[int, int]:
-    read_fd, write_fd = os.pipe()
-    os.set_blocking(write_fd, False)
-    return read_fd, write_fd
-
-
-def _no_stdin() -> tuple[int, int]:
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1
