@@ -22,7 +22,7 @@ from labkit.widgets.layers_html import SHEAR, SLAB_GAP, SLAB_H, SLAB_W, Node, ne
 from labkit.widgets.plan_html import count
 from labkit.widgets.view import PageView
 
-_LONGEST = 38  # characters of an instruction that fit on a slab
+_LONGEST = 33  # characters of an instruction that fit on a slab
 _CHIPS = {
     EntryKind.WHITEOUT: ("removed", "limit", "cross"),
     EntryKind.OPAQUE: ("replaced", "limit", "opaque"),
@@ -55,6 +55,10 @@ class ImageLayers(PageView):
         paths = [_sentence(entry) for entry in self._changed if _is_change(entry)]
         return "\n".join([*layers, *paths])
 
+    def follows(self) -> bool:
+        """Say that it stays: somebody may choose a path at any time."""
+        return True
+
     def picture(self, *, numbers: bool, live: bool = False) -> Html:
         """Return the slabs beside the paths."""
         said = tag("p", "Choose a path.", class_="said note", role="status")
@@ -69,9 +73,11 @@ class ImageLayers(PageView):
         )
 
     def _note(self) -> str:
-        changes = sum(map(_is_change, self._changed))
-        above = count(changes, "name")
-        return f"{count(len(self._view.layers), 'layer')}; {above} not the lowest one's"
+        changes = count(sum(map(_is_change, self._changed)), "change")
+        layers = count(len(self._view.layers), "layer")
+        return (
+            f"{layers}, {count(self._names, 'name')}; above the lowest one: {changes}"
+        )
 
     def _stack(self, numbers: bool) -> Html:
         layers = self._view.layers
