@@ -64,9 +64,8 @@ class Blobs:
     def open(self, descriptor: Descriptor) -> io.BufferedReader:
         """Return the bytes of a blob, to be read once from start to end.
 
-        Raises: NoSuchBlob; DigestMismatch when the size is wrong, and at the end of the
-            file when the digest is. The blob is set aside then, so that it can be
-            fetched again.
+        Raises: NoSuchBlob; DigestMismatch, at the end of the file at the latest. The
+            blob is set aside then, so that it can be fetched again.
         """
         digest = descriptor.digest
         try:
@@ -124,7 +123,7 @@ class Blobs:
 
 
 class VerifiedReader(io.RawIOBase):
-    """Bytes that are hashed as they are read; the end comes only if they are right."""
+    """Bytes that are hashed as they are read; the last come only if all are right."""
 
     def __init__(
         self, raw: io.RawIOBase, promised: Descriptor, on_mismatch: Callable[[], None]
@@ -139,7 +138,8 @@ class VerifiedReader(io.RawIOBase):
         count = self._raw.readinto(buffer) or 0
         with memoryview(buffer) as view:
             self._hashing.update(view[:count])
-        if count == 0 or self._hashing.size > self._promised.size:
+        # Before the last bytes are given away: who counts them won't ask for more.
+        if count == 0 or self._hashing.size >= self._promised.size:
             self._check()
         return count
 
