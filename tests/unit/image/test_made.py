@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit import cli
 from labkit.errors import DocumentError
 from labkit.image import (
     Config,
@@ -152,6 +153,23 @@ def test_the_second_nginx_differs_in_its_last_layer_only() -> None:
     newest, older = (one for one in RECIPES if one.name.startswith("nginx"))
     assert newest.layers[:-1] == older.layers[:-1]
     assert newest.layers[-1] != older.layers[-1]
+
+
+def test_the_command_prints_the_name_and_the_digest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["images", "make", "alpine"]) == 0
+    digest = Store.default().resolve(ALPINE).digest
+    printed = capsys.readouterr()
+    assert printed.out == f"docker.io/library/alpine:latest@{digest}\n"
+    assert "the lab's own" in printed.err
+
+
+def test_a_command_for_an_unknown_image_has_three_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["images", "make", "windows"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 3
 
 
 MAKE = """
