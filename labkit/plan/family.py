@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Self
 
 from labkit.errors import StateError
@@ -105,11 +106,20 @@ def ended_children() -> Iterator[tuple[int, int]]:
 
 def wake_on_sigchld() -> tuple[int, int]:
     """Return a pipe that becomes readable whenever a child has ended."""
+    signal.signal(signal.SIGCHLD, pass_over)
+    return wake_on_signals()
+
+
+def wake_on_signals() -> tuple[int, int]:
+    """Return a pipe that becomes readable with each signal that has a handler."""
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     return read_end, write_end
+
+
+def pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing for a signal: not to ignore it, as a program would inherit that."""
 
 
 def _kill_children(*, thawing: bool) -> None:

@@ -39,17 +39,21 @@ class Control:
     """The monitor's socket, and everybody who is connected."""
 
     def __init__(self, listener_fd: int, watch: Watch, told: Told) -> None:
-        self._watch, self._told = watch, told
+        self._watch, self._told, self._listener_fd = watch, told, listener_fd
         self._connected: dict[int, Channel] = {}
         self._waiting: list[Channel] = []
-        self._listener = socket.socket(fileno=listener_fd)
-        watch.on(self._listener.fileno(), self._accept)
+        watch.on(listener_fd, self._accept)
 
-    def welcome(self, channel: Channel) -> None:
-        """Listen to somebody."""
+    def welcome(self, fd: int) -> None:
+        """Listen to somebody; a channel is made when there is something to hear."""
+        self._watch.on(fd, partial(self._hear_first, fd))
+
+    def _hear_first(self, fd: int, kinds: int) -> None:
+        channel = Channel(socket.socket(fileno=fd))
         channel.set_timeout(_PATIENCE_S)
-        self._connected[channel.fileno()] = channel
-        self._watch.on(channel.fileno(), lambda kinds: self._hear(channel))
+        self._connected[fd] = channel
+        self._watch.on(fd, lambda kinds: self._hear(channel))
+        self._hear(channel)
 
     def tell_all(self, ending: Ending) -> None:
         """Answer everybody who waits."""
@@ -57,7 +61,9 @@ class Control:
             self._answer(channel, {"ending": asdict(ending)})
 
     def _accept(self, kinds: int) -> None:
-        self.welcome(Channel(self._listener.accept()[0]))
+        listener = socket.socket(fileno=self._listener_fd)
+        self.welcome(listener.accept()[0].detach())
+        listener.detach()
 
     def _hear(self, channel: Channel) -> None:
         try:

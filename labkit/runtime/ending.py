@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from labkit import state
@@ -64,7 +65,7 @@ def forget(directory: HostPath) -> None:
         os.unlink(f"{directory}/{FILE}")
 
 
-def oom_kills(groups: tuple[HostPath, ...]) -> int:
+def oom_kills(groups: Sequence[HostPath]) -> int:
     """Return how many processes of a cgroup were killed for memory.
 
     Kernel: cgroup-v2.rst, memory.events; cgroup-v1/memory.rst, memory.oom_control.

@@ -19,14 +19,17 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from labkit.linux.flags import CLONE
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
-from labkit.plan.family import ended_children
+from labkit.plan.family import ended_children, pass_over
 from labkit.plan.inside import name_this_process
-from labkit.runtime import monitor, protected_image
+from labkit.plan.sealed import run_from_a_sealed_copy
+from labkit.runtime import monitor
+from labkit.runtime.launcher import TAKEN
 from labkit.runtime.local_socket import SERVER, listen_at
 
 IDLE_S = 60.0
@@ -39,7 +42,7 @@ _PACKAGES = ("labkit.primitives", "labkit.primitives.cgroups")
 
 def main() -> int:
     """Become a server in the background; return when it can be asked."""
-    protected_image.become_protected(protected_image.own_argv())
+    run_from_a_sealed_copy()
     _import_all()
     path = f"{sys.argv[1]}/{SERVER}"
     ready, ready_end = os.pipe()
@@ -64,6 +67,7 @@ class Server:
         self._listener, self._path = listener, path
         self._inode = os.stat(path).st_ino
         self._news, self._news_end = os.pipe()
+        self._pid = os.getpid()
         self._linux = Linux(forked=True)
         self._ready = False  # whether a monitor waits at the socket
 
@@ -76,12 +80,17 @@ class Server:
             os.dup2(null, fd)
         os.close(null)
         name_this_process("labkit:server")
+        signal.signal(signal.SIGTERM, self._leave)
+        # For the monitors, which inherit it: each would use many pages to do it.
+        for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, pass_over)
         # What is there now is never collected, so its pages stay shared for ever.
         gc.collect()
         gc.freeze()
         self._fork_a_monitor()
-        while self._once():
-            pass
+        with contextlib.suppress(SystemExit):
+            while self._once():
+                pass
         self._remove_socket()
         os._exit(0)
 
@@ -102,10 +111,12 @@ class Server:
 
     def _hear(self) -> None:
         kind, pid = monitor.NEWS.unpack(os.read(self._news, monitor.NEWS.size))
-        if kind == monitor.TAKEN:
+        if kind == TAKEN:
             self._ready = False
         else:
-            os.waitpid(pid, 0)  # its last word: it is leaving
+            # Its last word: it is leaving.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
     def _fork_a_monitor(self) -> None:
         # By clone3, because os.fork puts in order what only threads could disturb, and
@@ -118,6 +129,10 @@ class Server:
     def _reap_the_killed(self) -> None:
         for _ in ended_children():
             pass
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._pid:  # its monitors inherit the handler, and stay
+            raise SystemExit
 
     def _remove_socket(self) -> None:
         # Unless it is another server's by now.

@@ -13,16 +13,18 @@ its pages are copied when they are first used. It uses them while nobody waits.
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
 import os
 import socket
+import struct
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from labkit.errors import LabError
 from labkit.linux.flags import CLONE
-from labkit.linux.views import HostPid
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
 from labkit.plan.family import start_time
@@ -33,98 +35,101 @@ from labkit.plan.plan import Plan
 from labkit.plan.step import Step, Where
 from labkit.primitives.clone import Clone
 from labkit.primitives.process import Exec
-from labkit.runtime.burial import KIND, bury, clear
+from labkit.runtime.burial import KIND, bury
 from labkit.runtime.ending import forget
 from labkit.runtime.local_socket import MONITOR, listen_at
 from labkit.runtime.request import Request
+
+REPORT = struct.Struct("=cI")
+"""What the monitor is told first, in few bytes; the rest it needs only at the end."""
+
+TAKEN, ABOUT, STANDS, RUNS, REFUSED = b"t", b"a", b"s", b"r", b"f"
 
 
 class Launcher:
     """One process: it takes one request.
 
-    Args: listener [the fork server's socket]; channel [to the monitor]; stdio [the
-        container's ends of its three pipes].
+    Args: listener [the fork server's socket]; monitor [a socket to the monitor]; stdio
+        [the container's ends of its three pipes].
     """
 
-    def __init__(self, listener: socket.socket, channel: Channel, stdio: Stdio) -> None:
-        self._listener, self._monitor, self._stdio = listener, channel, stdio
-        self._record: Record | None = None
+    def __init__(
+        self, listener: socket.socket, monitor: socket.socket, stdio: Stdio
+    ) -> None:
+        self._listener, self._monitor, self._stdio = listener, monitor, stdio
         self._undo: Message = {}
+        self._record: Record
 
     def serve(self) -> NoReturn:
         """Take a request, do what it asks for, and leave."""
         try:
+            gc.disable()  # it leaves before there is much to collect
             name_this_process("labkit:launcher")
             client = Channel(self._listener.accept()[0])
-            self._monitor.send({"taken": True})
+            self._report(TAKEN)
             self._listener.close()
             received = client.receive()
             if received is not None:
-                self._answer(received[0], client)
+                self._serve(received[0], client)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(0)
 
-    def _answer(self, message: Message, client: Channel) -> None:
+    def _serve(self, message: Message, client: Channel) -> None:
         try:
             request = Request.from_json(message["request"])
-            launched = self._launch(request, client)
+            self._acquire(request, client)
+            launched = self._launch(request)
         except LabError as refused:
             _tell(client, {"error": refused.to_json(), "step": refused.step})
             return
         _tell(client, {"pid": launched.pid})
-        self._note(launched.pid, request)
-        while launched.standing and self._monitor.receive() is not None:
+        noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
+        self._record.update({**self._undo, **noted})
+        while launched.standing and self._monitor.recv(1):
             self._go_on(launched)
 
-    def _launch(self, request: Request, client: Channel) -> Launched:
-        self._acquire(request)
-        told = {"groups": list(request.groups), "stdin": request.stdin}
-        about = {"directory": request.directory, "log_bytes": request.log_bytes}
-        listener = listen_at(f"{request.directory}/{MONITOR}")
-        self._monitor.send(
-            {**told, **about, "name": request.name},
-            [client.fileno(), listener.fileno()],
-        )
-        listener.close()
-        plan, until = _beside(request.plan), Exec if request.hold else None
-        try:
-            launched = launch(plan, until=until, stdio=self._stdio)
-        except BaseException:
-            clear(request.groups)
-            os.unlink(f"{request.directory}/{MONITOR}")
-            self._forget()
-            raise
-        self._monitor.send(_began(launched))
-        return launched
-
-    def _acquire(self, request: Request) -> None:
+    def _acquire(self, request: Request, client: Channel) -> None:
         if (old := handle.take_over(KIND, request.name)) is not None:
             bury(old)
         forget(request.directory)  # how one of that name ended before
         self._undo = {"directory": request.directory, "groups": list(request.groups)}
+        monitor = os.getppid()
         self._record = handle.record(
-            KIND, request.name, self._undo, durable=False, owner=os.getppid()
+            KIND, request.name, self._undo, durable=False, owner=monitor
         )
+        names = ("name", "directory", "groups", "log_bytes")
+        about = {name: getattr(request, name) for name in names}
+        with listen_at(f"{request.directory}/{MONITOR}") as listener:
+            self._report(ABOUT, 0, about, (client.fileno(), listener.fileno()))
+
+    def _launch(self, request: Request) -> Launched:
+        plan, until = _beside(request.plan), Exec if request.hold else None
+        stdin, stdout, stderr = self._stdio
+        if not request.stdin:
+            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        launched = launch(plan, until=until, stdio=(stdin, stdout, stderr))
+        self._report_pid(launched)
+        return launched
 
     def _go_on(self, launched: Launched) -> None:
         try:
             launched.follow()
         except LabError as refused:
             told = {"error": refused.to_json(), "step": refused.step}
-            self._monitor.send({"refused": told})
+            self._report(REFUSED, getattr(refused, "errno", 0), told)
         else:
-            self._monitor.send(_began(launched))
+            self._report_pid(launched)
 
-    def _note(self, pid: HostPid, request: Request) -> None:
-        if self._record is not None:
-            noted = {"pid": pid, "pid_start": start_time(pid)}
-            self._record.update({**self._undo, **noted})
+    def _report_pid(self, launched: Launched) -> None:
+        self._report(STANDS if launched.standing else RUNS, launched.pid)
 
-    def _forget(self) -> None:
-        if self._record is not None:
-            self._record.forget()
+    def _report(
+        self, kind: bytes, number: int = 0, told: Any = None, ends: Sequence[int] = ()
+    ) -> None:
+        data = REPORT.pack(kind, number) + json.dumps(told).encode()
+        socket.send_fds(self._monitor, [data], list(ends))
 
 
 def _beside(plan: Plan) -> Plan:
@@ -137,11 +142,6 @@ def _beside(plan: Plan) -> Plan:
                 steps[index] = replace(step, flags=step.flags | CLONE.PARENT)
             break
     return Plan(*steps)
-
-
-def _began(launched: Launched) -> Message:
-    started_s = 0.0 if launched.standing else time.time()
-    return {"pid": launched.pid, "started_s": started_s}
 
 
 def _tell(client: Channel, message: Message) -> None:

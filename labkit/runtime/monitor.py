@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from labkit.linux.flags import CLONE, PR
@@ -36,12 +38,19 @@ from labkit.linux.views import HostPath
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
 from labkit.plan.events import Exit
-from labkit.plan.family import end_children, ended_children, wake_on_sigchld
+from labkit.plan.family import end_children, ended_children, wake_on_signals
 from labkit.plan.inside import name_this_process
 from labkit.runtime.burial import KIND, clear
 from labkit.runtime.control import Control
 from labkit.runtime.ending import Ending, oom_kills
-from labkit.runtime.launcher import Launcher
+from labkit.runtime.launcher import (
+    ABOUT,
+    REFUSED,
+    REPORT,
+    STANDS,
+    TAKEN,
+    Launcher,
+)
 from labkit.runtime.local_socket import MONITOR
 from labkit.runtime.log import Log
 from labkit.runtime.streams import Streams
@@ -50,7 +59,8 @@ from labkit.runtime.watch import Watch
 NEWS = struct.Struct("=cI")
 """What a monitor tells the fork server: TAKEN or GONE, and its pid."""
 
-TAKEN, GONE = b"t", b"g"
+GONE = b"g"
+_LONGEST = 64 * 1024  # of a report: a few paths, or an error
 
 # What a shell, and Docker, say of a program that isn't there, or can't be run.
 _CODES = {errno.ENOENT: 127, errno.EACCES: 126}
@@ -82,7 +92,8 @@ class Monitor:
     def __init__(self, linux: Linux, listener: socket.socket, server_fd: int) -> None:
         self._linux, self._server_fd, self._watch = linux, server_fd, Watch()
         self._streams = Streams(self._watch)
-        self._launcher, theirs = Channel.pair()
+        # With the borders of messages kept: they are read whole.
+        self._launcher, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         if linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
             self._launcher.close()
             linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
@@ -90,7 +101,7 @@ class Monitor:
         theirs.close()
         listener.close()
         self._streams.close_the_insides_ends()
-        self._about: Message = {}
+        self._about = b""  # JSON, read when it is needed
         self._statuses: dict[int, int] = {}
         self._answer: Callable[[Message], None] | None = None
         self._pid, self._started_s = 0, 0.0
@@ -100,63 +111,65 @@ class Monitor:
 
     def watch(self) -> None:
         """Serve until the container has ended, or the launcher couldn't make one."""
-        # Caught and not ignored: what is ignored stays so in the container.
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda number, frame: None)
-        news, _ = wake_on_sigchld()
-        self._watch.on(news, lambda kinds: self._hear_of_children(news))
+        news, _ = wake_on_signals()
+        self._watch.on(news, partial(self._hear_of_children, news))
         self._watch.on(self._launcher.fileno(), self._hear_launcher)
         while self._exit is None and not self._failed:
             self._watch.once()
         if self._exit is not None:
             self._finish(self._exit)
         elif self._about:
-            self._take_away()
+            self._take_away(json.loads(self._about))
 
     def go_on(self, answer: Callable[[Message], None]) -> None:
         """Let a held container become its program, and answer how that went."""
         self._answer = answer
-        self._launcher.send({"word": "start"})
+        self._launcher.send(b"!")
 
     def attach(self, channel: Channel, *, stdin: bool) -> None:
         """Let who is at the other end have the streams, from now on."""
         self._streams.attach(channel.take(), stdin=stdin)
 
     def _hear_launcher(self, kinds: int) -> None:
-        received = self._launcher.receive()
-        if received is None:
+        report, descriptors, _, _ = socket.recv_fds(self._launcher, _LONGEST, 2)
+        if not report:
             self._watch.off(self._launcher.fileno())
             self._launcher.close()
             self._failed = self._pid == 0
             return
-        message, descriptors = received
-        if "taken" in message:
+        kind, number = REPORT.unpack_from(report)
+        if kind == TAKEN:
             os.write(self._server_fd, NEWS.pack(TAKEN, os.getpid()))
             self._linux.prctl(PR.SET_PDEATHSIG, 0)  # the fork server may go now
-        elif "name" in message:
-            self._begin(message, *descriptors)
-        elif "pid" in message:
-            self._pid, self._started_s = message["pid"], message["started_s"]
-            self._answer_start({"pid": self._pid})
-            self._look_whether_it_ended()
-        elif "refused" in message:
-            self._answer_start(message["refused"])
-            number = message["refused"]["error"].get("errno", 0)
+        elif kind == ABOUT:
+            self._about = report[REPORT.size :]
+            self._begin(*descriptors)
+        elif kind == REFUSED:
+            self._tell_starter(json.loads(report[REPORT.size :]))
             self._exit = Exit(_CODES.get(number, _OTHER))
+        else:
+            self._pid = number
+            self._started_s = 0.0 if kind == STANDS else time.time()
+            self._tell_starter({"pid": number})
+            self._look_whether_it_ended()
 
-    def _begin(self, about: Message, client_fd: int, listener_fd: int) -> None:
-        self._about = about
+    def _begin(self, client_fd: int, listener_fd: int) -> None:
+        for fd in (client_fd, listener_fd):
+            os.set_inheritable(fd, False)
         self._control = Control(listener_fd, self._watch, self)
-        self._control.welcome(Channel(socket.socket(fileno=client_fd)))
-        log = Log(HostPath(about["directory"]), about["log_bytes"])
-        self._streams.begin(log, stdin=about["stdin"])
+        self._control.welcome(client_fd)
+        self._streams.begin(self._make_log)
 
-    def _answer_start(self, message: Message) -> None:
+    def _make_log(self) -> Log:
+        about = json.loads(self._about)
+        return Log(HostPath(about["directory"]), about["log_bytes"])
+
+    def _tell_starter(self, message: Message) -> None:
         if self._answer is not None:
             self._answer(message)
         self._answer = None
 
-    def _hear_of_children(self, news: int) -> None:
+    def _hear_of_children(self, news: int, kinds: int) -> None:
         os.read(news, 4096)
         self._statuses.update(ended_children())
         self._look_whether_it_ended()
@@ -169,23 +182,20 @@ class Monitor:
             self._statuses.clear()
 
     def _finish(self, ended: Exit) -> None:
+        about = json.loads(self._about)
         # The log before exit.json: who sees the end finds all that was said.
         self._streams.finish()
-        oom_killed = oom_kills(self._groups) > 0
+        oom_killed = oom_kills(about["groups"]) > 0
         times = self._started_s, time.time()
         ending = Ending(ended.code, ended.signal, oom_killed, *times)
-        ending.write(HostPath(self._about["directory"]))
+        ending.write(HostPath(about["directory"]))
         self._control.tell_all(ending)
-        self._take_away()
+        self._take_away(about)
 
-    def _take_away(self) -> None:
+    def _take_away(self, about: Message) -> None:
         end_children()
-        clear(self._groups)
+        clear(about["groups"])
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._about['directory']}/{MONITOR}")
-        if (record := handle.find(KIND, self._about["name"])) is not None:
+            os.unlink(f"{about['directory']}/{MONITOR}")
+        if (record := handle.find(KIND, about["name"])) is not None:
             record.forget()
-
-    @property
-    def _groups(self) -> tuple[HostPath, ...]:
-        return tuple(map(HostPath, self._about["groups"]))

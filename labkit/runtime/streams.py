@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from functools import partial
 
-from labkit.linux.views import HostPath
 from labkit.plan.launch import Stdio
 from labkit.runtime.attached import Attached
 from labkit.runtime.log import Log
@@ -32,7 +32,8 @@ class Streams:
     """The monitor's ends of the pipes; the inside's are `for_the_inside`."""
 
     def __init__(self, watch: Watch) -> None:
-        self._watch, self._log = watch, Log(HostPath(""), 0)
+        self._watch = watch
+        self._log: Log | None = None
         stdout, stdout_write = os.pipe()
         stderr, stderr_write = os.pipe()
         stdin_read, self._stdin = os.pipe()
@@ -48,11 +49,9 @@ class Streams:
         for fd in self.for_the_inside:
             os.close(fd)
 
-    def begin(self, log: Log, *, stdin: bool) -> None:
-        """Read what the container writes; without stdin, it reads nothing."""
-        self._log = log
-        if not stdin:
-            self._close_stdin()
+    def begin(self, make_log: Callable[[], Log]) -> None:
+        """Read what the container writes; a log is made when there is something."""
+        self._make_log = make_log
         self._read_on()
 
     def attach(self, end: socket.socket, *, stdin: bool) -> None:
@@ -67,7 +66,8 @@ class Streams:
             for _ in range(_PIPE_BYTES // _CHUNK):
                 if not self._take(fd, name):
                     break
-        self._log.finish()
+        if self._log is not None:
+            self._log.finish()
         for one in self._attached.values():
             one.finish(_PATIENCE_S)
 
@@ -87,7 +87,9 @@ class Streams:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return False  # EAGAIN: nothing is there now
-        self._log.add(name, data)
+        if data:
+            self._log = self._log or self._make_log()
+            self._log.add(name, data)
         for one in list(self._attached.values()) if data else ():
             one.add(name, data)
             self._flush(one)
