@@ -66,12 +66,12 @@ def create_plan(spec: Spec, host: Host, situation: Situation) -> Plan:
         *cgroup_steps(spec, host, situation),
         *early_steps(process),
         *namespace_steps(spec, host, situation),
-        NewSession(),
         *uts_steps(spec),
         *mount_steps(spec, host, situation),
         *_hooks_outside(spec, situation),
         *enter_steps(spec, situation),
         *inside_steps(spec, situation),
+        NewSession(),  # late, because during a move between cgroups it would wait
         *_console(process, situation.console_fd, mount=True),
         *(process_steps(process, spec, host, situation) if process else ()),
         *([situation.gate] if situation.gate else ()),

@@ -31,6 +31,8 @@ from labkit.runtime.spec import Spec
 from labkit.runtime.spec.mounts import Mount
 from labkit.runtime.spec.resources import Resources
 
+# What a rule can be about: a fifo has no driver, "u" is a character device, too.
+_KIND = {"a": "a", "b": "b", "c": "c", "u": "c"}
 Writes = tuple[tuple[HostPath, str], ...]
 
 
@@ -125,8 +127,9 @@ def _file(setting: Setting, places: tuple[Place, ...]) -> HostPath:
 
 def _devices(spec: Spec, places: tuple[Place, ...]) -> list[Step]:
     asked = tuple(
-        DeviceRule(one.allow, one.type, one.major, one.minor, one.access)
+        DeviceRule(one.allow, _KIND[one.type], one.major, one.minor, one.access)
         for one in spec.linux.resources.devices
+        if one.type in _KIND
     )
     if asked == (DeviceRule(allow=True),):
         return []  # a privileged container

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import stat
 import threading
@@ -18,10 +19,15 @@ import pytest
 from labkit.errors import SyscallError, syscall_error
 from labkit.hints import TABLE, Hint
 from labkit.host import Host
-from labkit.linux import CLONE, MNT, MS, Linux
-from labkit.linux.flags import O
+from labkit.linux import CAP, CLONE, MNT, MS, Linux
+from labkit.linux.flags import OPEN_TREE, O
+from labkit.linux.privilege_flags import RLIMIT
 from labkit.linux.structs import CloneArgs
 from labkit.plan import Plan, step
+from labkit.primitives.capabilities import SetCapabilities
+from labkit.primitives.inside_root import directory_in_root
+from labkit.primitives.mount_inside import BindInside, change
+from labkit.primitives.mount_options import MountOptions
 from labkit.primitives.seccomp import Filter, LoadSeccomp
 from labkit.primitives.seccomp_compiler import compiled
 from tests.kernel.watching import becomes_true
@@ -107,6 +113,47 @@ def seccomp_as_nobody(linux: Linux, stage: Stage) -> None:
     becomes_nobody(linux)
     allow_all = compiled(Filter("SCMP_ACT_ALLOW"))
     LoadSeccomp(allow_all).apply(linux)
+
+
+def openat2_through_proc(linux: Linux, stage: Stage) -> None:
+    fd = linux.open(stage.path, O.PATH)
+    linux.chdir("/")
+    directory_in_root(linux, f"/proc/self/fd/{fd}")
+
+
+def bind_of_what_is_not_there(linux: Linux, stage: Stage) -> None:
+    own_mounts(linux, stage)
+    linux.chdir(stage.path)
+    BindInside("/no/such", "/data").apply(linux)
+
+
+def file_on_a_directory(linux: Linux, stage: Stage) -> None:
+    own_mounts(linux, stage)
+    tree = linux.open_tree("/dev/null", OPEN_TREE.CLONE)
+    linux.move_mount(tree, stage.path)
+
+
+def attributes_of_a_directory(linux: Linux, stage: Stage) -> None:
+    linux.unshare(CLONE.NEWNS)
+    change(linux, stage.path, MountOptions.of(["ro"]))
+
+
+def attributes_that_are_locked(linux: Linux, stage: Stage) -> None:
+    own_mounts(linux, stage)
+    change(linux, stage.path, MountOptions.of(["ro"]))
+    linux.unshare(CLONE.NEWUSER | CLONE.NEWNS)
+    change(linux, stage.path, MountOptions.of(["rw"]))
+
+
+def capset_of_what_nobody_has(linux: Linux, stage: Stage) -> None:
+    becomes_nobody(linux)
+    SetCapabilities(effective=(CAP.CHOWN,), permitted=(CAP.CHOWN,)).apply(linux)
+
+
+def setrlimit_above_the_hard_limit(linux: Linux, stage: Stage) -> None:
+    becomes_nobody(linux)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    linux.setrlimit(RLIMIT.NOFILE, 1, hard + 1)
 
 
 def pivot_root_on_the_root_mount(linux: Linux, stage: Stage) -> None:
@@ -438,6 +485,13 @@ PROVOKED: dict[Key, Provoke] = {
     ("clone3", "", "EINVAL"): clone3_of_what_does_not_fit,
     ("setns", "", "EPERM"): setns_as_nobody,
     ("setns", "", "EINVAL"): setns_to_a_file,
+    ("openat2", "RESOLVE_NO_MAGICLINKS", "ELOOP"): openat2_through_proc,
+    ("open_tree", "", "ENOENT"): bind_of_what_is_not_there,
+    ("move_mount", "", "EINVAL"): file_on_a_directory,
+    ("mount_setattr", "", "EINVAL"): attributes_of_a_directory,
+    ("mount_setattr", "", "EPERM"): attributes_that_are_locked,
+    ("capset", "", "EPERM"): capset_of_what_nobody_has,
+    ("setrlimit", "", "EPERM"): setrlimit_above_the_hard_limit,
     ("seccomp", "", "EACCES"): seccomp_as_nobody,
     ("pivot_root", "", "EBUSY"): pivot_root_on_the_root_mount,
     ("pivot_root", "", "EINVAL"): pivot_root_on_another_mount,

@@ -37,12 +37,18 @@ class DeviceRule(NamedTuple):
     access: str = "rwm"
 
     @property
-    def line(self) -> str:
-        """The rule as devices.allow and devices.deny take it."""
-        if self.kind == "a" and self.major is None and self.minor is None:
-            return "a"
+    def everything(self) -> bool:
+        """Whether it is about every device and every access."""
+        return self[1:] == ("a", None, None, "rwm")
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The rule as devices.allow and devices.deny take it, where "a" is everything."""
+        if self.everything:
+            return ("a",)
         numbers = ("*" if n is None else str(n) for n in (self.major, self.minor))
-        return f"{self.kind} {':'.join(numbers)} {self.access}"
+        rest = f"{':'.join(numbers)} {self.access}"
+        return tuple(f"{k} {rest}" for k in ("bc" if self.kind == "a" else self.kind))
 
 
 DEFAULTS = (
@@ -88,7 +94,8 @@ class AllowDevices(Step):
     def apply(self, linux: Linux) -> int | None:
         for rule in self.rules_of_devices:
             file = "devices.allow" if rule.allow else "devices.deny"
-            linux.write_file(f"{self.directory}/{file}", rule.line)
+            for line in rule.lines:
+                linux.write_file(f"{self.directory}/{file}", line)
         return None
 
 
@@ -136,8 +143,14 @@ def program(rules: Iterable[DeviceRule]) -> bytes:
         _load(3, 0), _shift_right(3, 16),
         _load(4, 4), _load(5, 8),
     )  # fmt: skip
-    blocks = [_block(rule) for rule in reversed(tuple(rules))]
-    return b"".join((*head, *blocks, _answer(0)))
+    blocks = []
+    for rule in reversed(tuple(rules)):
+        blocks.append(_block(rule))
+        if rule.everything:
+            break  # always answers: Linux refuses a program with a part never reached
+    else:
+        blocks.append(_answer(0))
+    return b"".join((*head, *blocks))
 
 
 # --- linux/bpf.h and the few instructions that are used
@@ -223,6 +236,6 @@ def _test_of_access(rule: DeviceRule, over: int) -> bytes:
 
 
 def _shown(rules: tuple[DeviceRule, ...]) -> str:
-    words = [f"{'allow' if rule.allow else 'deny'} {rule.line}" for rule in rules]
+    words = [f"{'allow' if r.allow else 'deny'} {', '.join(r.lines)}" for r in rules]
     more = f" and {len(words) - 2} more" if len(words) > 2 else ""
     return f"device rules: {', '.join(words[:2])}{more}"

@@ -12,6 +12,7 @@ from labkit.primitives.cgroups.device_rules import DEFAULTS, DeviceRule, program
 
 ACCESS = {"m": 1, "r": 2, "w": 4}
 KIND = {"b": 1, "c": 2}
+EXIT, JUMPS = b"\x95", (b"\x56", b"\x16")
 
 
 def run(code: bytes, kind: str, access: str, major: int, minor: int) -> int:
@@ -96,12 +97,26 @@ def test_by_default_the_usual_devices_work_and_disks_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "line"),
+    ("rule", "lines"),
     [
-        (DeviceRule(False), "a"),
-        (DeviceRule(True, "c", 1, 3), "c 1:3 rwm"),
-        (DeviceRule(True, "b", None, None, "m"), "b *:* m"),
+        (DeviceRule(False), ("a",)),
+        (DeviceRule(True, "c", 1, 3), ("c 1:3 rwm",)),
+        (DeviceRule(True, "b", None, None, "m"), ("b *:* m",)),
+        (DeviceRule(True, access="r"), ("b *:* r", "c *:* r")),
     ],
 )
-def test_a_rule_is_a_line_of_v1(rule: DeviceRule, line: str) -> None:
-    assert rule.line == line
+def test_a_rule_is_a_line_of_v1(rule: DeviceRule, lines: tuple[str, ...]) -> None:
+    assert rule.lines == lines
+
+
+@given(st.lists(RULES, max_size=5).map(tuple))
+def test_no_part_of_a_program_is_out_of_reach(rules: tuple[DeviceRule, ...]) -> None:
+    code = program(rules)
+    operations = [code[at : at + 1] for at in range(0, len(code), 8)]
+    ends = [at for at, one in enumerate(operations) if one == EXIT]
+    jumped = {
+        at + 1 + struct.unpack_from("<h", code, 8 * at + 2)[0]
+        for at, one in enumerate(operations)
+        if one in JUMPS
+    }
+    assert all(at + 1 in jumped for at in ends[:-1])

@@ -233,9 +233,6 @@ REFUSED = {
     "an unknown limit": lambda d: d["process"].update(
         rlimits=[{"type": "RLIMIT_FUN", "soft": 1, "hard": 1}]
     ),
-    "an unknown capability": lambda d: d["process"].update(
-        capabilities={"bounding": ["CAP_FUN"]}
-    ),
     "an unknown scheduler": lambda d: d["process"].update(scheduler={"policy": "FUN"}),
     "an unknown disk class": lambda d: d["process"].update(ioPriority={"class": "FUN"}),
     "an unknown flag": lambda d: d["linux"].update(
