@@ -43,7 +43,7 @@ class DeviceRule(NamedTuple):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The rule as devices.allow and devices.deny take it, where "a" is everything."""
+        """The rule as devices.allow and devices.deny take it; "a" is everything."""
         if self.everything:
             return ("a",)
         numbers = ("*" if n is None else str(n) for n in (self.major, self.minor))
