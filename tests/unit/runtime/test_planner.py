@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.errors import DocumentError
+from labkit.errors import DocumentError, OrderError
 from labkit.host import CgroupLayout, Controller, Host, Layout, Privilege
 from labkit.linux import CAP, HostPath, HostPid
 from labkit.plan import Plan
 from labkit.plan.serial import from_json, to_json
-from labkit.plan.step import Step, Where
+from labkit.plan.step import Before, FollowedBy, Rule, Step, Where, matches
 from labkit.primitives.capabilities import (
     DropBounding,
     SetCapabilities,
@@ -256,3 +256,54 @@ def test_what_cant_be_planned_is_refused_before_anything_is_made(name: str) -> N
     REFUSED[name](document)
     with pytest.raises(DocumentError):
         plan_of(document, V2)
+
+
+def everything() -> Plan:
+    """Return a plan with a step of nearly every kind."""
+    document = spec(
+        namespaces=[{"type": kind} for kind in KINDS],
+        timeOffsets={"boottime": {"secs": 1}},
+        uidMappings=MAPS,
+        gidMappings=MAPS,
+        seccomp=FILTER,
+        sysctl={"net.ipv4.ip_forward": "1"},
+        maskedPaths=["/proc/kcore"],
+        readonlyPaths=["/proc/sys"],
+        resources={"memory": {"limit": 1 << 20}},
+    )
+    document["domainname"] = "domain"
+    document["process"].update(terminal=True, oomScoreAdj=1)
+    return plan_of(document, console_fd=7)
+
+
+RULES = [
+    (step, rule, other)
+    for plan in (everything(), plan_of(spec(seccomp=FILTER)))
+    for step in plan
+    for rule in step.rules
+    for other in plan
+    if other is not step and matches(rule.other, other)
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "rule", "other"),
+    {(type(s), r, type(o)): (s, r, o) for s, r, o in RULES}.values(),
+    ids=lambda part: type(part).__name__,
+)
+def test_a_plan_that_breaks_a_rule_is_refused_with_its_reason(
+    step: Step, rule: Rule, other: Step
+) -> None:
+    wrong = Plan(other, step) if isinstance(rule, Before) else Plan(step, other)
+    if isinstance(rule, FollowedBy):
+        wrong = Plan(other, step)
+    assert rule.sentence(step) in wrong.why()
+    with pytest.raises(OrderError):
+        wrong.check()
+
+
+def test_nearly_every_step_of_a_plan_says_why_it_stands_where_it_does() -> None:
+    assert len(RULES) > 60
+    reasons = everything().reasons()
+    for words in ("proc shows the PID namespace", "the host's devices"):
+        assert words in reasons
