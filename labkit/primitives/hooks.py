@@ -122,7 +122,8 @@ def _become(linux: Linux, hook: Hook, state_fd: int, output_fd: int) -> None:
             linux.dup2(fd, target)
         linux.close_range(3, _LAST_FD, CLOSE_RANGE.CLOEXEC)
         env = dict(entry.partition("=")[::2] for entry in hook.env)
-        linux.execve(hook.path, hook.args or (hook.path,), env)
+        # Without an environment of its own it has the caller's, as with other runtimes.
+        linux.execve(hook.path, hook.args or (hook.path,), env or dict(os.environ))
     except SyscallError as refused:
         linux.write(2, str(refused.message).encode())
         os._exit(_NO_PROGRAM)

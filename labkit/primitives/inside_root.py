@@ -17,11 +17,15 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
+from typing import ClassVar
 
 from labkit.linux.flags import RESOLVE, O
 from labkit.linux.structs import OpenHow
 from labkit.linux.syscalls import Linux
 from labkit.linux.table import AT_FDCWD
+from labkit.plan.step import Before, Requires, Rule, Step
+from labkit.primitives.root import Chdir, PivotRoot
 
 _SAFELY = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 _MOST_LINKS = 40  # path_resolution(7)
@@ -104,3 +108,29 @@ def is_directory(linux: Linux, fd: int) -> bool:
     except NotADirectoryError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MakeDirectoryInside(Step):
+    """Make a directory in the root that is the working directory, where it is missing.
+
+    Args: path [container path].
+    Raises: ENOTDIR when a part of the way is a file, EROFS, EACCES.
+    Needs: write permission where something is missing.
+    Kernel: openat2(2), mkdirat(2). Spec: OCI runtime, process.cwd.
+    """
+
+    path: str
+
+    man: ClassVar[tuple[str, ...]] = ("openat2(2)", "mkdirat(2)")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Requires(Chdir, "the working directory is the root that the path is walked in"),
+        Before(PivotRoot, "after it a read-only root may have become read-only"),
+    )
+
+    def describe(self) -> str:
+        return f"make the directory {self.path} where it is missing"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.close(directory_in_root(linux, self.path))
+        return None

@@ -24,6 +24,8 @@ from labkit.runtime.spec.process import Capabilities
 from labkit.runtime.spec.seccomp import Seccomp, SyscallRule
 
 _PLACE = "config.json: /process/capabilities"
+_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+_KNOWN = frozenset(map(str, CAP))
 
 
 def bounding_steps(capabilities: Capabilities | None, host: Host) -> list[Step]:
@@ -69,8 +71,19 @@ def seccomp_steps(seccomp: Seccomp | None, kept_in: HostPath | None) -> list[Ste
     return [LoadSeccomp(compiled(_filter(seccomp), kept_in), flags)]
 
 
+def unknown_capabilities(capabilities: Capabilities | None) -> tuple[str, ...]:
+    """Return the names that are no capabilities here.
+
+    The specification wants them told as a warning, and else passed over: a newer engine
+    may know more of them.
+    """
+    asked = capabilities or Capabilities()
+    words = {word for name in _SETS for word in getattr(asked, name)}
+    return tuple(sorted(word for word in words if word not in _KNOWN))
+
+
 def _set(name: str, words: Iterable[str]) -> tuple[CAP, ...]:
-    return named(words, f"{_PLACE}/{name}")
+    return named((word for word in words if word in _KNOWN), f"{_PLACE}/{name}")
 
 
 def _filter(seccomp: Seccomp) -> Filter:

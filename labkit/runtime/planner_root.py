@@ -20,6 +20,7 @@ from labkit.primitives.device_inside import (
     MakeDevices,
     MakeLinks,
 )
+from labkit.primitives.inside_root import MakeDirectoryInside
 from labkit.primitives.mount_inside import (
     BindInside,
     MountInside,
@@ -29,7 +30,7 @@ from labkit.primitives.mount_options import MountOptions
 from labkit.primitives.mounts import BindMount, MakeSlave, Mask, ReadonlyPath
 from labkit.primitives.move_root import MoveRoot
 from labkit.primitives.root import Chdir, Chroot, PivotRoot
-from labkit.primitives.sysctl import SetSysctl, namespace_of
+from labkit.primitives.sysctl import SetSysctl, namespace_of, path_of
 from labkit.runtime.planner_cgroup import cgroup_mount
 from labkit.runtime.planner_namespaces import cgroup_namespace_steps, enter_kinds
 from labkit.runtime.situation import Situation
@@ -52,6 +53,8 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
         Chdir(rootfs),
         *_mounts(spec, situation),
         *_devices(spec, host),
+        # As other runtimes do; it may lie in a volume that is empty.
+        *([MakeDirectoryInside(spec.process.cwd)] if spec.process else ()),
     ]
 
 
@@ -140,6 +143,8 @@ def _brings_a_dev(spec: Spec) -> bool:
 def _sysctls(spec: Spec) -> Iterator[Step]:
     for name, value in spec.linux.sysctl.items():
         kind = namespace_of(name)
+        if kind is NamespaceType.UTS:
+            _refuse_name(name, value, spec)
         if kind is None or spec.linux.namespace(kind) is None:
             raise DocumentError(
                 f"config.json: /linux/sysctl/{name}: is the whole machine's setting",
@@ -147,6 +152,17 @@ def _sysctls(spec: Spec) -> Iterator[Step]:
                 meaning="it belongs to no namespace of the container's own",
             )
         yield SetSysctl(name, value)
+
+
+def _refuse_name(name: str, value: str, spec: Spec) -> None:
+    # Names have fields of their own, and two that differ would contradict each other.
+    domain = path_of(name).endswith("domainname")
+    if not domain or (spec.domainname and value != spec.domainname):
+        field = "domainname" if domain else "hostname"
+        raise DocumentError(
+            f"config.json: /linux/sysctl/{name}: names aren't set here",
+            f'write "{field}": "{value}" beside "root", and leave this out',
+        )
 
 
 def _propagation(spec: Spec) -> str:

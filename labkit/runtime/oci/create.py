@@ -47,6 +47,7 @@ def create(call: Call) -> None:
     labkit-oci create [options] CONTAINER
 
       -b, --bundle DIR      where config.json is; else the current directory
+      -f, --config FILE     the configuration, if it isn't config.json in the bundle
       --console-socket PATH where the terminal's master is sent
       --pid-file FILE       gets the number of the first process
       --preserve-fds N      descriptors 3 to 2+N stay open
@@ -100,6 +101,7 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
     given = call.given
     container = Container(call.root, given.word(0, "the container's name"))
     spec, host = _spec(given), this_machine()
+    call.log.warn_of_capabilities(spec.process)
     record = _record(container.id, spec, _bundle(given))
     _claim(container)
     try:

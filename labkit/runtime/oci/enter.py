@@ -65,6 +65,7 @@ def execute(call: Call) -> int:
     _check(container, record, given)
     document = config_of(container)
     process = _process(given, document)
+    call.log.warn_of_capabilities(process)
     target = Target(
         HostPid(record.pid),
         places_of(record, given.text("cgroup")),
@@ -149,5 +150,5 @@ def _capabilities(given: Given, sets: dict[str, Any] | None) -> dict[str, Any] |
     more = given.all("cap")
     if not more:
         return sets
-    names = ("bounding", "effective", "inheritable", "permitted", "ambient")
-    return {name: [*(sets or {}).get(name, ()), *more] for name in names}
+    wider = ("bounding", "effective", "permitted")
+    return {**(sets or {}), **{n: [*(sets or {}).get(n, ()), *more] for n in wider}}

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.errors import LabError
     from labkit.runtime.oci.arguments import Given
+    from labkit.runtime.spec import Process
 
 
 class Log:
@@ -36,19 +37,29 @@ class Log:
             import traceback
 
             traceback.print_exception(error)
-        text = text_of(error)
-        sys.stderr.write(f"labkit-oci: {text}\n")
-        if self.path:
-            self._append(text)
+        self._tell("error", text_of(error))
 
-    def _append(self, text: str) -> None:
+    def warn_of_capabilities(self, process: Process | None) -> None:
+        """Tell which capabilities nobody here knows, as the specification asks."""
+        from labkit.runtime.planner_privileges import unknown_capabilities
+
+        if process and (unknown := unknown_capabilities(process.capabilities)):
+            self._tell("warning", f"passed over: {', '.join(unknown)}")
+
+    def _tell(self, level: str, text: str) -> None:
+        if level == "error" or not self.path:
+            sys.stderr.write(f"labkit-oci: {text}\n")
+        if self.path:
+            self._append(level, text)
+
+    def _append(self, level: str, text: str) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.format == "json":
             import json
 
-            line = json.dumps({"level": "error", "msg": text, "time": now})
+            line = json.dumps({"level": level, "msg": text, "time": now})
         else:
-            line = f'time="{now}" level=error msg="{text}"'
+            line = f'time="{now}" level={level} msg="{text}"'
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
