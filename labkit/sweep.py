@@ -246,6 +246,7 @@ def _unfinished(host: Host) -> Iterator[_Item]:
             name = os.path.relpath(half, home)
             yield _Item(Leftover("half a file", name), remove)
     yield from _half_made_roots(home)
+    yield from _half_unpacked_layers(home)
 
 
 def _half_made_roots(home: Path) -> Iterator[_Item]:
@@ -259,6 +260,17 @@ def _half_made_roots(home: Path) -> Iterator[_Item]:
     for path in halves:
         remove = partial(remove_tree, HostPath(str(path)))
         yield _Item(Leftover("half a root", f"rootfs/{path.name}"), remove)
+
+
+def _half_unpacked_layers(home: Path) -> Iterator[_Item]:
+    if (home / "layers").is_dir():
+        # Imported here, because few need it and it takes its time.
+        from labkit.image.trees import Trees
+
+        trees = Trees.default()
+        for name in trees.halves():
+            remove = partial(trees.remove_half, name)
+            yield _Item(Leftover("half a layer", f"layers/{name}"), remove)
 
 
 _FINDERS = (_cgroups, _processes, _mounts, _networks, _directories, _unfinished)

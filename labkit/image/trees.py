@@ -18,11 +18,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit import state
+from labkit.errors import StateError
 from labkit.host.probing import is_root
 from labkit.image import locks
 from labkit.image.digest import Digest, DigestMismatch
@@ -32,9 +34,11 @@ from labkit.layers.below import Below
 from labkit.layers.root import copy_attributes
 from labkit.layers.whiteouts import InOverlay
 from labkit.linux.views import HostPath
+from labkit.plan import handle
 
 _DIGITS = 16
 _DESCRIPTION = ".json"
+_WAIT_S = 600  # for somebody else who unpacks the same layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Trees:
         below: list[HostPath] = []
         for layer in image.layers:
             path = self.path(layer.chain_id)
-            with locks.hold(f"{self.root}/.lock-{os.path.basename(path)}", alone=True):
+            with self._alone(os.path.basename(path)):
                 if self.get(layer.chain_id) is None:
                     say(layer)
                     self._unpack(image, layer, tuple(below), limits)
@@ -106,20 +110,51 @@ class Trees:
         return found if found.chain_id == chain_id and os.path.isdir(path) else None
 
     def prune(self, keep: Iterable[Digest]) -> int:
-        """Remove all layers but these, and what a kill has left.
+        """Remove all layers but these and those of overlays, and what a kill has left.
 
         Args: keep [chain ids, of images that are here and of containers].
         Returns: how many layers went.
         """
         kept = {os.path.basename(self.path(chain_id)) for chain_id in keep}
+        kept |= {os.path.basename(path) for path in _lower_directories()}
         there = (name.removeprefix(".") for name in os.listdir(self.root))
         names = {n.partition(".")[0] for n in there if not n.startswith("lock-")}
         gone = 0
         for name in sorted(names - kept):
-            with locks.hold(f"{self.root}/.lock-{name}", alone=True):
+            with self._alone(name):
                 gone += os.path.exists(f"{self.root}/{name}{_DESCRIPTION}")
                 self._remove(name)
         return gone
+
+    def halves(self) -> Iterator[str]:
+        """Yield the names of what a kill has left: nobody unpacks it just now."""
+        for name in sorted(os.listdir(self.root)):
+            is_half = name.startswith(".") and not name.startswith(".lock-")
+            if is_half and self._is_free(name[1:]):
+                yield name[1:]
+
+    def remove_half(self, name: str) -> None:
+        """Remove what a kill has left of a layer.
+
+        Raises: StateError when somebody unpacks it again meanwhile.
+        """
+        with self._alone(name, timeout_s=0):
+            half = Path(self.root, f".{name}")
+            if half.exists():
+                shutil.rmtree(half)
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            with self._alone(name, timeout_s=0):
+                return True
+        except StateError:
+            return False  # somebody unpacks it just now
+
+    def _alone(
+        self, name: str, *, timeout_s: float = _WAIT_S
+    ) -> AbstractContextManager[None]:
+        path = f"{self.root}/.lock-{name}"
+        return locks.hold(path, alone=True, timeout_s=timeout_s)
 
     def _unpack(
         self,
@@ -154,6 +189,12 @@ class Trees:
         for path in (Path(self.root, name), Path(self.root, f".{name}")):
             if path.exists():
                 shutil.rmtree(path)
+
+
+def _lower_directories() -> Iterator[str]:
+    # A living overlay, mounted or not, needs its layers to stay as they are.
+    for record in handle.records():
+        yield from record.undo.get("lowerdirs", ())
 
 
 def _try_to_remove(path: HostPath, problem: BaseException) -> None:
