@@ -4,7 +4,7 @@ Exit codes: 0 well; 1 an error; `run` and `exec` have their program's own. The e
 written to stderr and, with --log, to that file: podman takes it from there, and looks
 in its text for what it means.
 
-Reading order: main, VERBS, Call.
+Reading order: program, main, VERBS, Call.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ VERBS: dict[str, tuple[str, str, int | None]] = {
     "install": ("script", "install", None),
 }
 
+# What becomes a container's process must be nothing of the host's (CVE-2019-5736).
+_ENTERING = frozenset(("create", "run", "exec"))
+
 
 class Call:
     """A verb as it was called: what was given, and where the state is."""
@@ -67,6 +70,15 @@ class Call:
 
     def __init__(self, verb: str, given: Given, root: str, log: Log) -> None:
         self.verb, self.given, self.root, self.log = verb, given, root, log
+
+
+def program() -> int:
+    """Be the program labkit-oci: main, in a process that may enter containers."""
+    if _ENTERING.intersection(sys.argv[1:]):
+        from labkit.plan.sealed import run_from_a_sealed_copy
+
+        run_from_a_sealed_copy()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,4 +155,4 @@ def _version() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _TEXT = """#!{python} -IS
 import sys
 sys.path.insert(0, {folder!r})
-from labkit.runtime.oci.command import main
-sys.exit(main())
+from labkit.runtime.oci.command import program
+sys.exit(program())
 """
 _LONGEST_LINE = 255  # execve(2), Interpreter scripts
 
