@@ -181,6 +181,14 @@ def _sigwaitinfo(signals: set[int]) -> int:
     return signal.sigwaitinfo(signals).si_signo
 
 
+def _fstatat(dir_fd: int, path: str) -> os.stat_result:
+    return os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+
+
+def _sendfile(out_fd: int, in_fd: int, count: int) -> int:
+    return os.sendfile(out_fd, in_fd, None, count)
+
+
 def _access(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=True)
 
@@ -259,6 +267,9 @@ _rows = (
     _from_os("ioctl", FD, NAMED, ARGUMENT, function=fcntl.ioctl),
     _from_os("sendmsg", FD, DATA, IDS, function=_send_descriptors),
     _from_os("getcwd"),
+    _from_os("getdents", FD, function=os.listdir),
+    _from_os("fstatat", FD, PATH, function=_fstatat),
+    _from_os("sendfile", FD, FD, INT, function=_sendfile),
     _from_os("access", PATH, INT, function=_access),
     _from_os("memfd_create", TEXT, INT),
     _from_os("lseek", FD, INT, INT),

@@ -7,6 +7,7 @@ it within one directory, and what it opened can't be exchanged any more.
 from __future__ import annotations
 
 import ctypes
+import os
 
 from labkit.linux.call import Caller
 from labkit.linux.processes import _Pointed
@@ -48,6 +49,35 @@ class Walking(Caller):
         Kernel: mknodat(2).
         """
         self._call("mknodat", dir_fd, path, mode, device)
+
+    def getdents(self, dir_fd: int) -> list[str]:
+        """Return the names in an open directory.
+
+        Raises: ENOTDIR.
+        Needs: nothing.
+        Kernel: getdents(2).
+        """
+        names: list[str] = self._call("getdents", dir_fd)
+        return names
+
+    def fstatat(self, dir_fd: int, path: str) -> os.stat_result:
+        """Return what a file in an open directory is; a link is itself.
+
+        Raises: ENOENT.
+        Needs: nothing.
+        Kernel: fstatat(2), AT_SYMLINK_NOFOLLOW.
+        """
+        about: os.stat_result = self._call("fstatat", dir_fd, path)
+        return about
+
+    def sendfile(self, out_fd: int, in_fd: int, count: int) -> int:
+        """Copy bytes from one file into another; return how many, 0 at the end.
+
+        Raises: EINVAL, ENOSPC.
+        Needs: nothing.
+        Kernel: sendfile(2).
+        """
+        return int(self._call("sendfile", out_fd, in_fd, count))
 
     def symlinkat(self, target: str, dir_fd: int, path: str) -> None:
         """Make a symbolic link in an open directory.

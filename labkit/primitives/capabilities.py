@@ -26,6 +26,8 @@ from labkit.linux.flags import CAP, PR
 from labkit.linux.structs import CapabilitySets
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Rule, Step
+from labkit.primitives.idmap import AskNewuidmap, WriteIdMaps
+from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.user import SetUser
 
 DOCKER = (
@@ -157,10 +159,15 @@ class SetDumpable(Step):
     Raises: nothing.
     Needs: nothing.
     Kernel: prctl(2), PR_SET_DUMPABLE; ptrace(2), Ptrace access mode checking.
-    Left out: whoever has CAP_SYS_PTRACE over it: for them, see sealed.py.
+    Left out: whoever has CAP_SYS_PTRACE over it: for them, see labkit/plan/sealed.py.
     """
 
     man: ClassVar[tuple[str, ...]] = ("prctl(2)", "ptrace(2)")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Before(JoinNamespaces, "the first look is possible as soon as it is inside"),
+        After(WriteIdMaps, "its files in /proc are the host's root's after it"),
+        After(AskNewuidmap, "its files in /proc are the host's root's after it"),
+    )
 
     def describe(self) -> str:
         return "let no other process look into this one"

@@ -14,13 +14,15 @@ Left out: Linux before 5.12, which has no mount_setattr.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from typing import ClassVar
 
-from labkit.linux.flags import CLONE, MS, OPEN_TREE
-from labkit.linux.structs import MountAttributes
+from labkit.linux.flags import CLONE, MS, OPEN_TREE, O
+from labkit.linux.structs import MountAttributes, OpenHow
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Requires, Rule, Step
+from labkit.primitives.copy_up import copy_up
 from labkit.primitives.inside_root import (
     directory_in_root,
     file_in_root,
@@ -80,16 +82,26 @@ class MountInside(Step):
 
     def apply(self, linux: Linux) -> int | None:
         options = self.options
-        with_source = (self.source or self.fstype, self.fstype, options.flags)
+        what = (self.source or self.fstype, self.fstype, options.flags)
         if not self.in_root:
-            _mount(linux, f".{self.target}", with_source, options.data)
+            _mount(linux, f".{self.target}", what, options.data)
             return None
         fd = directory_in_root(linux, self.target)
-        _mount(linux, through(fd), with_source, options.data)
+        _mount(linux, through(fd), what, self._data(linux, fd))
+        if options.copy_up:
+            _fill(linux, fd, self.target)
         linux.close(fd)
         if options.propagation:
             _set_propagation(linux, self.target, options.propagation)
         return None
+
+    def _data(self, linux: Linux, fd: int) -> str:
+        # A tmpfs would have 1777; where an image has a directory, it has its reasons.
+        data = self.options.data
+        if self.fstype != "tmpfs" or "mode=" in data:
+            return data
+        mode = stat.S_IMODE(linux.fstatat(fd, ".").st_mode)
+        return ",".join(filter(None, (data, f"mode={mode:o}")))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -192,6 +204,15 @@ def _attach(linux: Linux, mount_fd: int, target: str) -> None:
     target_fd = make(linux, target)
     linux.move_mount(mount_fd, target_fd)
     linux.close(target_fd)
+
+
+def _fill(linux: Linux, hidden: int, target: str) -> None:
+    # The descriptor from before the mount still leads below it.
+    how = OpenHow(O.DIRECTORY)
+    source, filled = linux.openat2(hidden, ".", how), open_in_root(linux, target, O(0))
+    copy_up(linux, source, filled)
+    linux.close(source)
+    linux.close(filled)
 
 
 def _set_propagation(linux: Linux, target: str, propagation: MS) -> None:

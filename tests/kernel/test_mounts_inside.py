@@ -111,6 +111,34 @@ def test_options_of_the_file_system_go_to_it(bundle: Bundle) -> None:
         assert "size=64k" in mount.super_options
 
 
+def test_a_tmpfs_can_begin_with_what_it_hides(bundle: Bundle) -> None:
+    there = bundle.path / "rootfs" / "run" / "service"
+    there.mkdir(parents=True)
+    (there / "file").write_text("content")
+    os.chown(there / "file", 7, 8)
+    (there / "file").chmod(0o4640)
+    (there / "link").symlink_to("/etc/passwd")
+    os.mkfifo(there / "fifo")
+    mount = {"destination": "/run", "type": "tmpfs", "source": "tmpfs"}
+    bundle.document["mounts"].append({**mount, "options": ["tmpcopyup", "mode=755"]})
+    with bundle.running(*IDLE) as container:
+        assert mount_of(container, "/run").fstype == "tmpfs"
+        file = container.root("/run/service/file")
+        about = file.stat()
+        assert file.read_text() == "content"
+        assert (about.st_mode & 0o7777, about.st_uid, about.st_gid) == (0o4640, 7, 8)
+        assert os.readlink(container.root("/run/service/link")) == "/etc/passwd"
+        assert container.root("/run/service/fifo").is_fifo()
+
+
+def test_a_tmpfs_has_the_permissions_of_the_directory_below_it(bundle: Bundle) -> None:
+    there = bundle.path / "rootfs" / "cache"
+    there.mkdir()
+    there.chmod(0o1735)
+    bundle.document["mounts"].append({"destination": "/cache", "type": "tmpfs"})
+    assert bundle.run("stat", "-c", "%a", "/cache") == "1735\n"
+
+
 def test_a_link_in_the_image_leads_to_no_place_of_the_hosts(
     bundle: Bundle, source: Path
 ) -> None:
