@@ -129,17 +129,18 @@ def _logout(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from labkit.registry.server.connection import Server
+    from labkit.registry.server import starting
     from labkit.registry.server.routes import Registry
-    from labkit.registry.server.starting import address, storage, terminated, tls
 
-    registry = Registry(storage(arguments.storage), _access(arguments))
-    context = tls(arguments.tls_cert, arguments.tls_key)
+    where, made = (
+        starting.address(arguments.listen),
+        starting.storage(arguments.storage),
+    )
+    registry = Registry(made, _access(arguments))
+    context = starting.tls(arguments.tls_cert, arguments.tls_key)
     say = None if arguments.quiet else _say
-    with (
-        Server(address(arguments.listen), registry, tls=context, say=say) as server,
-        terminated(),
-    ):
+    server = starting.listening(where, registry, context, say)
+    with server, starting.terminated():
         _say(f"registry at {server.url}, files in {registry.storage.root}")
         server.serve_forever()
     return 0
@@ -148,7 +149,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _access(arguments: argparse.Namespace) -> Access:
     from labkit.registry.server.starting import access
 
-    return access(arguments.htpasswd, tokens=arguments.tokens, public=arguments.public)
+    tokens, public = arguments.tokens, arguments.public
+    return access(arguments.htpasswd, tokens=tokens, public=public)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

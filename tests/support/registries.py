@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from labkit.registry.server.connection import Server
 from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
 
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # What a test waits for must come at once, or not at all.
 HURRY = Patience(tries=3, pause_s=0.001, connect_s=10, silence_s=10)
 # "ada:secret", as htpasswd -nbB writes it: quick to check.
@@ -146,6 +148,7 @@ class Spoiled(connection._Connection):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
         self.close_connection = True

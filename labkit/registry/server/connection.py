@@ -18,6 +18,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -57,6 +58,10 @@ class Server(ThreadingHTTPServer):
         self.registry, self.tls, self.say = registry, tls, say or (lambda line: None)
         super().__init__(address, _Connection)
 
+    def server_bind(self) -> None:
+        """Take the address; ask nobody for its name, which may take long."""
+        TCPServer.server_bind(self)
+
     @property
     def url(self) -> str:
         """Where clients find it."""
@@ -92,7 +97,7 @@ class _Connection(BaseHTTPRequestHandler):
     rbufsize = 64 << 10
 
     def _exchange(self) -> None:
-        begun = time.monotonic()
+        begun, asked = time.monotonic(), _shown(f"{self.command} {self.path}")
         body: Body = _Sized(self.rfile, 0)
         try:
             body = self._body()
@@ -101,19 +106,19 @@ class _Connection(BaseHTTPRequestHandler):
             answer = _error(refused)
         except (ConnectionError, TimeoutError) as gone:
             self.close_connection = True
-            self.server.say(f"{self.command} {self.path}: the client went away: {gone}")
+            self.server.say(f"{asked}: the client went away: {gone}")
             return
         except OSError as problem:
             answer = _error(_storage_failed(problem))
-            self.server.say(f"{self.command} {self.path}: {problem}")
+            self.server.say(f"{asked}: {problem}")
         except Exception:
             # One request's mistake must not end the registry for the others.
-            self.server.say(f"{self.command} {self.path}:\n{traceback.format_exc()}")
+            self.server.say(f"{asked}:\n{traceback.format_exc()}")
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             answer = _error(Refused("UNSUPPORTED", "a mistake of the registry", status))
         self._send(answer, last=not body.ended)
         took_ms = (time.monotonic() - begun) * 1000
-        self.server.say(f"{self.command} {self.path} {answer.status} {took_ms:.0f} ms")
+        self.server.say(f"{asked} {answer.status} {took_ms:.0f} ms")
         if not body.ended:
             self._linger()
 
@@ -237,6 +242,11 @@ class _Chunked:
             while self._stream.readline(1 << 16) not in (b"\r\n", b"\n", b""):
                 continue  # trailers
         return length
+
+
+def _shown(text: str) -> str:
+    # A path may hold whatever moves a terminal's cursor.
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _error(refused: Refused) -> Answer:

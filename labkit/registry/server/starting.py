@@ -2,14 +2,14 @@
 
 Each refuses what can't work, with the lab's three lines, before anybody listens.
 
-Reading order: address, storage, access, tls, terminated.
+Reading order: address, storage, access, tls, listening, terminated.
 """
 
 from __future__ import annotations
 
 import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +17,9 @@ from typing import NoReturn
 from labkit import state
 from labkit.errors import DocumentError, HostError
 from labkit.registry.server.access import Access, Basic, Open, Tokens
+from labkit.registry.server.connection import Server
 from labkit.registry.server.passwords import Passwords
+from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
 
 _PORTS = range(1 << 16)
@@ -36,6 +38,27 @@ def address(text: str) -> tuple[str, int]:
             meaning="where to listen is a host and a port",
         )
     return host.strip("[]"), int(port)
+
+
+def listening(
+    where: tuple[str, int],
+    registry: Registry,
+    context: ssl.SSLContext | None,
+    say: Callable[[str], None] | None,
+) -> Server:
+    """Take the address.
+
+    Raises: HostError when it isn't this machine's, or is taken.
+    """
+    try:
+        return Server(where, registry, tls=context, say=say)
+    except OSError as problem:
+        raise HostError(
+            f"--listen {where[0]}:{where[1]}: {problem.strerror or problem}",
+            "another port, or :PORT for all addresses of this machine",
+            "ip(7)",
+            meaning="the registry can't listen there",
+        ) from problem
 
 
 def storage(folder: str | None) -> Storage:

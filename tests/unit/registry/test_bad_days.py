@@ -44,7 +44,7 @@ from tests.support.registries import (
     store_in,
 )
 
-LAYER = os.urandom(3 << 20)
+LAYER = os.urandom(3 << 19)
 LAYER_PATH = f"GET /v2/app/blobs/{Digest.of(LAYER)}"
 MANIFEST_PATH = "GET /v2/app/manifests/"
 PASSWORD = Terms(patience=HURRY, login=Login("ada", "secret"))
@@ -59,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[Bad]:
 
 @pytest.fixture
 def image(server: Bad, here: Store) -> Descriptor:
-    """An image in the registry, with one layer of three mebibytes."""
+    """An image in the registry, with one layer of one and a half mebibytes."""
     image = put_image(here, name_of(server), (LAYER,))
     push(name_of(server), here, IN_A_HURRY)
     server.seen.clear()
@@ -139,10 +139,10 @@ def test_a_broken_blob_goes_on_where_it_broke(
     server: Bad, there: Store, image: Descriptor
 ) -> None:
     told: list[Moved] = []
-    server.spoil(LAYER_PATH, breaks_off(2 << 20))
+    server.spoil(LAYER_PATH, breaks_off(1 << 20))
     pull(name_of(server), there, terms=IN_A_HURRY, subscriber=told.append)
     _, second = server.asked(LAYER_PATH)
-    assert second["Range"] == f"bytes={2 << 20}-"
+    assert second["Range"] == f"bytes={1 << 20}-"
     assert Phase.AGAIN in {m.phase for m in told}
     assert is_whole(there, name_of(server), image)
 
@@ -150,13 +150,13 @@ def test_a_broken_blob_goes_on_where_it_broke(
 def test_the_next_pull_goes_on_where_the_last_one_broke(
     server: Bad, there: Store, image: Descriptor
 ) -> None:
-    server.spoil(LAYER_PATH, breaks_off(2 << 20))
+    server.spoil(LAYER_PATH, breaks_off(1 << 20))
     server.spoil(LAYER_PATH, answers(404), times=9)
     with pytest.raises(RegistryError, match="404"):
         pull(name_of(server), there, terms=IN_A_HURRY)
     server.seen.clear()
     assert next_try_works(server, there, image)
-    assert server.asked(LAYER_PATH)[0]["Range"] == f"bytes={2 << 20}-"
+    assert server.asked(LAYER_PATH)[0]["Range"] == f"bytes={1 << 20}-"
 
 
 def test_a_registry_that_knows_no_ranges_sends_it_all_again(
@@ -166,7 +166,7 @@ def test_a_registry_that_knows_no_ranges_sends_it_all_again(
         del connection.headers["Range"]
         connection._exchange()
 
-    server.spoil(LAYER_PATH, breaks_off(2 << 20))
+    server.spoil(LAYER_PATH, breaks_off(1 << 20))
     server.spoil(LAYER_PATH, whole)
     pull(name_of(server), there, terms=IN_A_HURRY)
     assert is_whole(there, name_of(server), image)
@@ -387,7 +387,7 @@ def test_another_host_that_asks_for_a_password_gets_none(
 def test_a_redirect_to_nowhere_is_refused(
     server: Bad, there: Store, image: Descriptor, target: str
 ) -> None:
-    server.spoil(LAYER_PATH, answers(307, b"", Location=target))
+    server.spoil(LAYER_PATH, answers(307, b"", Location=target), times=9)
     server.spoil("/again", answers(307, b"", Location="/again"), times=99)
     with pytest.raises(RegistryError):
         pull(name_of(server), there, terms=IN_A_HURRY)

@@ -20,7 +20,7 @@ from labkit.registry.client.credentials import Login
 from labkit.registry.client.pull import pull
 from labkit.registry.client.session import Terms
 from labkit.registry.client.wire import Patience
-from tests.support.registries import store_in
+from tests.support.registries import MEMORY, store_in
 
 TERMS = Terms(
     patience=Patience(tries=2, pause_s=0, longest_pause_s=0, silence_s=0.2),
@@ -146,7 +146,7 @@ def test_any_answers_end_in_an_image_or_in_a_clear_error(
     answers: list[bytes], polite: bool
 ) -> None:
     greeting = [_answer(200, [], b"{}")] if polite else []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         store = store_in(Path(folder))
         with answering([*greeting, *answers]) as reference:
             try:

@@ -35,7 +35,7 @@ from tests.support.registries import (
 )
 from tests.unit.registry.test_connection import make_certificate
 
-LAYERS = (os.urandom(3 << 20), b"", b"small")
+LAYERS = (os.urandom(3 << 19), b"", b"small")
 
 
 @pytest.fixture
