@@ -2,6 +2,7 @@
 
     {"word": "start"}                      a held container goes on
     {"word": "attach", "stdin": true}      the socket becomes the streams
+    {"word": "who"}                        answered with the first process's pid
     {"word": "wait"}                       answered when it has ended
 
 Over `monitor.socket` in the container's directory, and over the connection by which the
@@ -27,6 +28,10 @@ _PATIENCE_S = 2.0
 
 class Told(Protocol):
     """Whom the words are for: the monitor."""
+
+    @property
+    def pid(self) -> int:
+        """The container's first process."""
 
     def go_on(self, answer: Callable[[Message], None]) -> None:
         """Let a held container become its program, and answer how that went."""
@@ -80,6 +85,8 @@ class Control:
         match message.get("word"):
             case "start":
                 self._told.go_on(partial(self._answer, channel))
+            case "who":
+                self._answer(channel, {"pid": self._told.pid})
             case "wait":
                 self._waiting.append(channel)
             case "attach":

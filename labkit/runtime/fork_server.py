@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 from labkit import state
-from labkit.errors import ChildLost, HostError, error_from_json
+from labkit.errors import ChildLost, HostError, LabError, error_from_json
 from labkit.linux.views import HostPath, HostPid
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
@@ -68,7 +68,11 @@ class ForkServer:
         """
         channel = Channel(self._connect())
         channel.send({"request": request.to_json()})
-        answer = _answer_of(channel)
+        try:
+            answer = _answer_of(channel)
+        except LabError:
+            channel.close()
+            raise
         return Monitored(request.name, request.directory, answer["pid"], channel)
 
     def stop(self) -> None:
@@ -118,7 +122,7 @@ class Monitored:
         self, name: str, directory: HostPath, pid: HostPid, channel: Channel
     ) -> None:
         self.name, self.directory, self.pid = name, directory, pid
-        self._channel, self._asked = channel, False
+        self._channel, self._asked, self._closed = channel, False, False
         self._ending: Ending | None = None
 
     def __repr__(self) -> str:
@@ -147,8 +151,9 @@ class Monitored:
     def wait_until_gone(self) -> None:
         """Wait until its monitor has taken everything away, and has left."""
         self.wait()
-        while self._channel.receive() is not None:
+        while not self._closed and self._channel.receive() is not None:
             pass
+        self.close()
 
     def attach(self, *, stdin: bool = False) -> socket.socket:
         """Return a socket with its streams from now on: see `attached.py`."""
@@ -165,6 +170,7 @@ class Monitored:
 
     def close(self) -> None:
         """Hang up; it goes on."""
+        self._closed = True
         self._channel.close()
 
     def _look(self) -> Ending | None:
@@ -181,7 +187,8 @@ def find(name: str, directory: HostPath) -> Monitored | None:
         return None
     with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
         channel = Channel(connect_to(f"{directory}/{MONITOR}"))
-        return Monitored(name, directory, HostPid(record.undo.get("pid", 0)), channel)
+        channel.send({"word": "who"})
+        return Monitored(name, directory, _answer_of(channel)["pid"], channel)
     return None
 
 
@@ -207,14 +214,12 @@ def _say(channel: Channel, message: Message) -> None:
 def _answer_of(channel: Channel) -> Message:
     received = channel.receive()
     if received is None:
-        channel.close()
         raise ChildLost(
             "the container's monitor died before it could answer",
             "look into the fork server's log; `labkit sweep` removes what was left",
         )
     answer = received[0]
     if "error" in answer:
-        channel.close()
         error = error_from_json(answer["error"])
         error.step = answer["step"]
         raise error

@@ -13,14 +13,15 @@ its pages are copied when they are first used. It uses them while nobody waits.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
+import itertools
 import json
 import os
 import socket
 import struct
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from labkit.errors import LabError
@@ -32,7 +33,7 @@ from labkit.plan.handle import Record
 from labkit.plan.inside import name_this_process
 from labkit.plan.launch import Launched, Stdio, launch
 from labkit.plan.plan import Plan
-from labkit.plan.step import Step, Where
+from labkit.plan.step import Where
 from labkit.primitives.clone import Clone
 from labkit.primitives.process import Exec
 from labkit.runtime.burial import KIND, bury
@@ -135,13 +136,12 @@ class Launcher:
 def _beside(plan: Plan) -> Plan:
     # Made by the launcher, but the monitor's child from its first moment, so that it
     # ends with the monitor and not with the launcher.
-    steps: list[Step] = list(plan)
-    for index, step in enumerate(steps):
-        if step.where is Where.INSIDE:
-            if isinstance(step, Clone):
-                steps[index] = replace(step, flags=step.flags | CLONE.PARENT)
-            break
-    return Plan(*steps)
+    outside = list(itertools.takewhile(lambda s: s.where is Where.OUTSIDE, plan))
+    inside = list(plan)[len(outside) :]
+    first = inside[0] if inside else None
+    clone = first if isinstance(first, Clone) else Clone(CLONE(0))
+    sibling = dataclasses.replace(clone, flags=clone.flags | CLONE.PARENT)
+    return Plan(*outside, sibling, *inside[isinstance(first, Clone) :])
 
 
 def _tell(client: Channel, message: Message) -> None:

@@ -54,7 +54,7 @@ from labkit.runtime.launcher import (
 from labkit.runtime.local_socket import MONITOR
 from labkit.runtime.log import Log
 from labkit.runtime.streams import Streams
-from labkit.runtime.watch import Watch
+from labkit.runtime.watch import READ, Watch
 
 NEWS = struct.Struct("=cI")
 """What a monitor tells the fork server: TAKEN or GONE, and its pid."""
@@ -104,7 +104,7 @@ class Monitor:
         self._about = b""  # JSON, read when it is needed
         self._statuses: dict[int, int] = {}
         self._answer: Callable[[Message], None] | None = None
-        self._pid, self._started_s = 0, 0.0
+        self.pid, self._started_s = 0, 0.0
         self._exit: Exit | None = None
         self._failed = False  # the launcher has left, and there is no container
         self._control: Control
@@ -117,7 +117,7 @@ class Monitor:
         while self._exit is None and not self._failed:
             self._watch.once()
         if self._exit is not None:
-            self._finish(self._exit)
+            self._finish()
         elif self._about:
             self._take_away(json.loads(self._about))
 
@@ -135,7 +135,7 @@ class Monitor:
         if not report:
             self._watch.off(self._launcher.fileno())
             self._launcher.close()
-            self._failed = self._pid == 0
+            self._failed, self._answer = self.pid == 0, None
             return
         kind, number = REPORT.unpack_from(report)
         if kind == TAKEN:
@@ -148,7 +148,7 @@ class Monitor:
             self._tell_starter(json.loads(report[REPORT.size :]))
             self._exit = Exit(_CODES.get(number, _OTHER))
         else:
-            self._pid = number
+            self.pid = number
             self._started_s = 0.0 if kind == STANDS else time.time()
             self._tell_starter({"pid": number})
             self._look_whether_it_ended()
@@ -176,16 +176,20 @@ class Monitor:
 
     def _look_whether_it_ended(self) -> None:
         # It may have ended before the launcher has said who it is.
-        if self._pid in self._statuses and self._exit is None:
-            self._exit = Exit.from_status(self._statuses[self._pid])
-        if self._pid:
+        if self.pid in self._statuses and self._exit is None:
+            self._exit = Exit.from_status(self._statuses[self.pid])
+        if self.pid:
             self._statuses.clear()
 
-    def _finish(self, ended: Exit) -> None:
+    def _finish(self) -> None:
+        while self._answer is not None:  # the launcher knows more, and says it now
+            self._hear_launcher(READ)
         about = json.loads(self._about)
         # The log before exit.json: who sees the end finds all that was said.
         self._streams.finish()
         oom_killed = oom_kills(about["groups"]) > 0
+        ended = self._exit
+        assert ended is not None
         times = self._started_s, time.time()
         ending = Ending(ended.code, ended.signal, oom_killed, *times)
         ending.write(HostPath(about["directory"]))
