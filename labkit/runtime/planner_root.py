@@ -30,6 +30,7 @@ from labkit.primitives.mount_options import MountOptions
 from labkit.primitives.mounts import BindMount, MakeSlave, Mask, ReadonlyPath
 from labkit.primitives.move_root import MoveRoot
 from labkit.primitives.root import Chdir, Chroot, PivotRoot
+from labkit.primitives.shared_root import MakeShared, PivotSharedRoot
 from labkit.primitives.sysctl import SetSysctl, namespace_of, path_of
 from labkit.runtime.planner_cgroup import cgroup_mount
 from labkit.runtime.planner_namespaces import cgroup_namespace_steps, enter_kinds
@@ -47,8 +48,9 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     if spec.linux.namespace(NamespaceType.MOUNT) is None:
         _refuse_mounts(spec)
         return [*cgroup_namespace_steps(spec)]
+    shared = MakeShared("/", os.path.realpath(rootfs))
     return [
-        MakeSlave("/"),
+        shared if _is_shared(spec) else MakeSlave("/"),
         BindMount(rootfs, rootfs),
         Chdir(rootfs),
         *_mounts(spec, situation),
@@ -63,7 +65,9 @@ def enter_steps(spec: Spec, situation: Situation) -> list[Step]:
     if spec.linux.namespace(NamespaceType.MOUNT) is None:
         rootfs = os.path.join(situation.bundle, spec.root.path)
         return [Chroot(rootfs), Chdir("/")]
-    return [PivotRoot(".")] if situation.pivot else [MoveRoot()]
+    if not situation.pivot:
+        return [MoveRoot()]
+    return [PivotSharedRoot(".") if _is_shared(spec) else PivotRoot(".")]
 
 
 def inside_steps(spec: Spec, situation: Situation) -> list[Step]:
@@ -163,6 +167,10 @@ def _refuse_name(name: str, value: str, spec: Spec) -> None:
             f"config.json: /linux/sysctl/{name}: names aren't set here",
             f'write "{field}": "{value}" beside "root", and leave this out',
         )
+
+
+def _is_shared(spec: Spec) -> bool:
+    return spec.linux.rootfs_propagation in ("shared", "rshared")
 
 
 def _propagation(spec: Spec) -> str:

@@ -14,6 +14,7 @@ from labkit.linux import proc
 from labkit.plan import Plan, Step
 from labkit.primitives.mount_inside import BindInside, MountInside
 from tests.kernel.bundles import Bundle, Container
+from tests.kernel.watching import becomes_true
 
 IDLE = ("sleep", "100")
 
@@ -96,6 +97,26 @@ def test_a_bind_propagates_as_it_is_told(
             assert mount_of(container, "/data").propagation == word
     finally:
         os.system(f"umount {source}")
+
+
+def test_a_shared_volume_shows_the_host_what_is_mounted_in_it(
+    bundle: Bundle, source: Path
+) -> None:
+    os.system(f"mount --bind {source} {source} && mount --make-shared {source}")
+    before = {mount.target for mount in proc.mounts()}
+    try:
+        bundle.linux["rootfsPropagation"] = "rshared"
+        bind(bundle, source, "/data", "rbind", "rshared")
+        names = dict.fromkeys(("bounding", "effective", "permitted"), ["CAP_SYS_ADMIN"])
+        bundle.process["capabilities"] = names
+        words = "mkdir /data/new && mount -t tmpfs tmpfs /data/new && sleep 100"
+        with bundle.running("sh", "-c", words):
+            seen = f"{source}/new"
+            assert becomes_true(lambda: seen in {m.target for m in proc.mounts()})
+            assert {m.target for m in proc.mounts()} - before == {seen}
+        assert {m.target for m in proc.mounts()} >= before  # none of the host's is gone
+    finally:
+        os.system(f"umount {source}/new; umount {source}")
 
 
 def test_options_of_the_file_system_go_to_it(bundle: Bundle) -> None:
