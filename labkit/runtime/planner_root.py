@@ -105,6 +105,8 @@ def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
 
 def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
     options = MountOptions.of(mount.options)
+    if mount.uid_mappings or mount.gid_mappings:
+        raise _no_mappings(mount)
     if mount.is_bind:
         source = os.path.join(situation.bundle, mount.source)
         return [BindInside(source, mount.destination, options)]
@@ -113,6 +115,14 @@ def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
     if mount.type == "tmpfs":
         options = options._replace(flags=options.flags & ~MS.RDONLY)
     return [MountInside(mount.type, mount.destination, mount.source, options)]
+
+
+def _no_mappings(mount: Mount) -> DocumentError:
+    return DocumentError(
+        f"config.json: /mounts: {mount.destination}: no mount has an id map of its own",
+        "leave uidMappings out, and change the owner of the source's files",
+        meaning="id-mapped mounts aren't made here",
+    )
 
 
 def _delayed(spec: Spec, situation: Situation) -> Iterator[Step]:

@@ -244,6 +244,9 @@ REFUSED = {
     "a cgroup above the root": lambda d: d["linux"].update(
         resources={"unified": {"../memory.max": "1"}}
     ),
+    "an id map of one mount": lambda d: d["mounts"].append(
+        {"destination": "/x", "type": "bind", "source": "/", "uidMappings": MAPS}
+    ),
     "swap without a limit": lambda d: d["linux"].update(
         resources={"memory": {"swap": 5}}
     ),
