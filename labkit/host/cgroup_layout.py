@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from labkit.linux.proc import cgroups_of, mounts
 from labkit.linux.views import HostPath
+from labkit.values import dataclass
 
 # A controller that changed its name: v1 calls it blkio, v2 and the lab io.
 _V2_NAMES = {"blkio": "io"}

@@ -6,7 +6,6 @@ Reading order: Host, Privilege, UserNamespaces, IdRange. Tests build them by han
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
 from labkit.host.cgroup_layout import CgroupLayout
 from labkit.host.places import StatePlace
@@ -14,6 +13,7 @@ from labkit.host.surroundings import Distribution, Place, Tool
 from labkit.host.trials import Trials
 from labkit.linux.flags import CAP, NamespaceType
 from labkit.linux.views import HostId, HostPath
+from labkit.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.linux.proc import PROC, mounts
 from labkit.linux.views import HostPath
+from labkit.values import dataclass
 
 VARIABLE = "LABKIT_STATE"
 _FOR_ROOT = HostPath("/var/lib/labkit")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from labkit.host.elf import is_static
 from labkit.linux.views import HostPath
+from labkit.values import dataclass
 
 TOOLS = (
     "apt-get", "busybox", "chromium", "crun", "docker", "dpkg-deb", "ip", "newuidmap",

@@ -21,13 +21,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial, reduce
 from operator import or_
 
 from labkit.errors import HostError, LabError
 from labkit.linux import CLONE, MNT, MS, Linux, NamespaceType
+from labkit.values import dataclass
 
 _TIMEOUT_S = 5
 # Every Linux has this directory; in the trial's own mount namespace a tmpfs covers it.

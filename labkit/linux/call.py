@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import syscall_error
 from labkit.linux.table import TABLE
 from labkit.linux.views import HostPid
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

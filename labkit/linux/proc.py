@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import StateError
 from labkit.linux.flags import CAP, NamespaceType
 from labkit.linux.views import HostPath, HostPid
+from labkit.values import dataclass
 
 PROC = HostPath("/proc")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
 
 from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS, RESOLVE, O
+from labkit.values import dataclass
 
 
 class clone_args(ctypes.Structure):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from labkit.linux.call import Call
 from labkit.plan.step import Step
 from labkit.text import Text
+from labkit.values import dataclass
 
 _NOTHING = Text()
 

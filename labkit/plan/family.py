@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -22,6 +21,7 @@ from typing import Any, Self
 from labkit.errors import StateError
 from labkit.linux.proc import cgroups_of, mounts
 from labkit.linux.views import HostPid
+from labkit.values import dataclass
 
 _PREFIX = "/labkit-"  # of the lab's cgroups
 _POLL_S = 0.01

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 
 from labkit.plan.channel import Message
 from labkit.plan.step import Step
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

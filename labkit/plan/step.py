@@ -10,11 +10,11 @@ Reading order: Where, Rule (After, Requires, FollowedBy, Before), Step, Function
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from labkit.linux.syscalls import Linux
+from labkit.values import dataclass, field, field_names
 
 
 class Where(StrEnum):
@@ -135,7 +135,7 @@ class Step:
         return self.describe()
 
     def __repr__(self) -> str:
-        given = (getattr(self, item.name) for item in fields(self))
+        given = (getattr(self, name) for name in field_names(self))
         return f"{type(self).__name__}({', '.join(map(_shown, given))})"
 
 

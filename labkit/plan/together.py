@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from labkit.linux.syscalls import Linux
 from labkit.plan.plan import Plan
 from labkit.plan.step import Step
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

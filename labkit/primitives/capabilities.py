@@ -18,7 +18,6 @@ Left out: capabilities of files (setcap(8)), securebits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import DocumentError
@@ -29,6 +28,7 @@ from labkit.plan.step import After, Before, Rule, Step
 from labkit.primitives.idmap import AskNewuidmap, WriteIdMaps
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.user import SetUser
+from labkit.values import dataclass
 
 DOCKER = (
     CAP.CHOWN,

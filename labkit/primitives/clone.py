@@ -15,7 +15,6 @@ the scheduler. So the outside does it while the inside mounts.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE, O
@@ -25,6 +24,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.step import After, Before, Rule, Step, Where
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.process import Fork
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

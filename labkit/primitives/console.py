@@ -12,7 +12,6 @@ the container could lead elsewhere by now.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import OPEN_TREE, O
@@ -23,6 +22,7 @@ from labkit.primitives.inside_root import file_in_root
 from labkit.primitives.leftovers import NewSession
 from labkit.primitives.root import PivotRoot
 from labkit.primitives.user import SetUser
+from labkit.values import dataclass
 
 _MASTER = "/dev/pts/ptmx"
 

@@ -13,13 +13,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import Before, Requires, Rule, Step
 from labkit.primitives.inside_root import directory_in_root, through
 from labkit.primitives.root import Chdir, PivotRoot
+from labkit.values import dataclass
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _RULES: tuple[Rule, ...] = (

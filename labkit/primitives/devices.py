@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from labkit.host import Host
@@ -31,6 +30,7 @@ from labkit.plan.step import Before, Requires, Rule, Step
 from labkit.primitives.mounts import MountFilesystem
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import Chroot, MakeDir, PivotRoot
+from labkit.values import dataclass
 
 
 class Device(NamedTuple):

@@ -13,13 +13,13 @@ import json
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from labkit.errors import ContainerFailed, SyscallError
 from labkit.linux.privilege_flags import CLOSE_RANGE
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import Step, Where
+from labkit.values import dataclass
 
 _LAST_FD = 2**32 - 1
 _NO_PROGRAM = 127  # what a shell says of a program that can't be started

@@ -18,7 +18,6 @@ Left out: capabilities in the new namespace (capabilities(7)); id-mapped mounts.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import HostError, SyscallError
@@ -30,6 +29,7 @@ from labkit.plan.program import ENVIRONMENT, become
 from labkit.plan.step import After, Requires, Rule, Step, Where
 from labkit.primitives.ids import IdMap, IdMapping, host_id, ids_of
 from labkit.primitives.namespaces import Unshare
+from labkit.values import dataclass
 
 UNASSIGNED = IdRange(HostId(100_000), 65_536)
 """What root takes where /etc/subuid gives it nothing: login.defs(5), SUB_UID_MIN."""

@@ -12,7 +12,6 @@ Chapter 04. The steps that write a map are in idmap.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from labkit.errors import StateError
 from labkit.linux.proc import PROC
 from labkit.linux.views import ContainerId, HostId
 from labkit.text import Text
+from labkit.values import dataclass
 
 
 class IdMapping(NamedTuple):

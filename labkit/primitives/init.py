@@ -19,13 +19,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass
 from typing import NoReturn
 
 from labkit.errors import LabError, SyscallError, error_from_json
 from labkit.linux.privilege_flags import CLOSE_RANGE
 from labkit.linux.syscalls import Linux
 from labkit.primitives.program import RunProgram
+from labkit.values import dataclass
 
 _LAST_FD = 2**32 - 1
 _KILLED_BY = 128  # what a shell's exit code adds to a signal's number

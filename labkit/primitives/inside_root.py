@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import RESOLVE, O
@@ -26,6 +25,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.table import AT_FDCWD
 from labkit.plan.step import Before, Requires, Rule, Step
 from labkit.primitives.root import Chdir, PivotRoot
+from labkit.values import dataclass
 
 _SAFELY = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 _MOST_LINKS = 40  # path_resolution(7)

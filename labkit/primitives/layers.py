@@ -21,10 +21,10 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from labkit.linux.views import ContainerPath, HostPath
+from labkit.values import dataclass, field
 
 
 class EntryKind(StrEnum):

@@ -12,7 +12,6 @@ files (CVE-2024-21626); a keyring holds what the host's services have put there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import NotPermitted, StateError
@@ -21,6 +20,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Requires, Rule, Step
 from labkit.primitives.root import Chdir
 from labkit.primitives.user import SetUser
+from labkit.values import dataclass
 
 _LAST_FD = 2**32 - 1
 

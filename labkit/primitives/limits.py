@@ -10,7 +10,6 @@ A cgroup limits many processes together; these are older, and count each by itse
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE
@@ -21,6 +20,7 @@ from labkit.plan.step import Before, Rule, Step
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import PivotRoot
 from labkit.primitives.user import SetUser
+from labkit.values import dataclass
 
 NO_LIMIT = 2**64 - 1
 POLICIES = {

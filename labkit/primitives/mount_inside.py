@@ -15,7 +15,6 @@ Left out: Linux before 5.12, which has no mount_setattr.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE, MS, OPEN_TREE, O
@@ -35,6 +34,7 @@ from labkit.primitives.mounts import MakePrivate
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.process import Fork
 from labkit.primitives.root import Chdir, PivotRoot
+from labkit.values import dataclass
 
 _UNCHANGED = MountAttributes()
 _RULES: tuple[Rule, ...] = (

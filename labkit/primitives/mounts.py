@@ -13,7 +13,6 @@ Left out: id-mapped mounts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE, MOUNT_ATTR, MS, O
@@ -23,6 +22,7 @@ from labkit.plan.step import After, Requires, Rule, Step
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.process import Fork
 from labkit.primitives.root import Chroot, PivotRoot
+from labkit.values import dataclass
 
 _READONLY = MountAttributes(attr_set=MOUNT_ATTR.RDONLY)
 _OWN_MOUNTS = Requires(

@@ -6,12 +6,12 @@ mount is moved over the old one, which stays below it, and chroot steps up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import MS
 from labkit.linux.syscalls import Linux
 from labkit.primitives.root import PivotRoot
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

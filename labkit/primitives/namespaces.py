@@ -12,7 +12,6 @@ Left out: time offsets (/proc/PID/timens_offsets), persistent namespaces (a bind
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux import proc
@@ -21,6 +20,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
 from labkit.plan.step import After, Requires, Rule, Step
 from labkit.text import Text
+from labkit.values import dataclass
 
 ALL = (
     CLONE.NEWNS

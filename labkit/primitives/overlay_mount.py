@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import StateError
@@ -19,6 +18,7 @@ from labkit.plan.step import After, Before, Requires, Rule, Step
 from labkit.primitives.mounts import MakePrivate
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import Chroot, PivotRoot
+from labkit.values import dataclass
 
 # mount(2): data is one page; what is longer would be cut off without a word.
 _LONGEST_OPTIONS = 4095

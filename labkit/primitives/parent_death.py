@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import PR
@@ -11,6 +10,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Rule, Step
 from labkit.primitives.idmap import BecomeRoot
 from labkit.primitives.process import Fork
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

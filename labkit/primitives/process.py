@@ -9,12 +9,12 @@ Left out: job control and terminals.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.syscalls import Linux
 from labkit.plan.program import ENVIRONMENT, become
 from labkit.plan.step import Step
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

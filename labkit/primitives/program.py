@@ -9,7 +9,6 @@ Chapter "The runtime".
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import ContainerFailed, SyscallError
@@ -20,6 +19,7 @@ from labkit.plan.step import After, Rule, Step
 from labkit.primitives.accounts import home_of
 from labkit.primitives.root import Chdir
 from labkit.primitives.user import SetUser
+from labkit.values import dataclass
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -13,7 +13,6 @@ before                 after Chroot(box)         after PivotRoot(box)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE, MNT
@@ -21,6 +20,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.plan import Plan
 from labkit.plan.step import After, FollowedBy, Requires, Step
 from labkit.primitives.namespaces import Unshare
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,7 +17,6 @@ Left out: SCMP_ACT_NOTIFY, where another process answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
@@ -26,6 +25,7 @@ from labkit.linux.structs import Program
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Rule, Step
 from labkit.primitives.capabilities import SetNoNewPrivileges
+from labkit.values import dataclass
 
 # seccomp.h of libseccomp. Those that take a number have it in their lower 16 bits.
 ACTIONS = MappingProxyType(

@@ -16,11 +16,11 @@ opens them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.syscalls import Linux
 from labkit.plan.gate import Gate
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,7 +8,6 @@ would set them for everyone. `namespace_of` says to which namespace one belongs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import NamespaceType
@@ -16,6 +15,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Rule, Step
 from labkit.primitives.mounts import ReadonlyPath
 from labkit.primitives.root import PivotRoot
+from labkit.values import dataclass
 
 # ipc_namespaces(7), uts_namespaces(7); everything below net. is the network's.
 _IPC = (

@@ -9,12 +9,12 @@ Left out: filesystem ids (setfsuid(2)), which follow the effective ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import PR
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import Step
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

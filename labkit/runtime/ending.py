@@ -11,11 +11,12 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from labkit import state
 from labkit.linux.views import HostPath
 from labkit.plan.events import Exit
+from labkit.values import dataclass
 
 FILE = "exit.json"
 

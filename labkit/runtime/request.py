@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.linux.views import HostPath
 from labkit.plan.plan import Plan
 from labkit.plan.serial import from_json, to_json
+from labkit.values import dataclass, field
 
 MEBIBYTE = 1024 * 1024
 

@@ -6,11 +6,10 @@ for. A plan is made of (spec, host, situation), and of nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from labkit.linux.views import HostPath, HostPid
 from labkit.plan.step import Step
 from labkit.primitives.cgroups.place import Place
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

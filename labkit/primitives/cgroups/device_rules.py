@@ -17,7 +17,6 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from labkit.linux.flags import O
@@ -25,6 +24,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.plan.step import After, Rule, Step, Where
 from labkit.primitives.cgroups.place import MakeCgroup
+from labkit.values import dataclass
 
 
 class DeviceRule(NamedTuple):

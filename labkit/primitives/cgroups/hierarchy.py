@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from labkit.errors import HostError, SyscallError
@@ -30,6 +29,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.primitives.cgroups.ending import signal_frozen
 from labkit.primitives.cgroups.knobs import Column, Knob
+from labkit.values import dataclass
 
 PREFIX = "labkit-"
 LEAF = "leaf"

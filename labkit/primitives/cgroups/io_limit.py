@@ -11,13 +11,13 @@ file system's device, and from a partition to its disk.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import HostError
 from labkit.linux.proc import mounts
 from labkit.linux.views import HostPath
 from labkit.primitives.cgroups.amounts import bytes_of, size_text
+from labkit.values import dataclass
 
 _DISKS = "/sys/dev/block"
 

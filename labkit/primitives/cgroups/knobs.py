@@ -16,7 +16,6 @@ together and so can't be set without looking at the memory limit.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from labkit.errors import DocumentError
 from labkit.primitives.cgroups.forms import (
@@ -41,6 +40,7 @@ from labkit.primitives.cgroups.forms import (
     Forms,
 )
 from labkit.text import Text
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

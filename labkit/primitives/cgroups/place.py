@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from labkit.errors import DocumentError, HostError
@@ -24,6 +23,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.step import Before, Rule, Step, Where
 from labkit.primitives.cgroups.hierarchy import Unified, fill_cpuset
 from labkit.primitives.cgroups.steps import JoinCgroup
+from labkit.values import dataclass
 
 V2 = ""
 """The name of cgroup v2's one tree, where v1 has the names of controllers."""

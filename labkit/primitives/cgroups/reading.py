@@ -11,11 +11,11 @@ so two readings subtract. Chapter 03. The numbers never stand in a repr.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from labkit.primitives.cgroups.amounts import size_text
 from labkit.text import Text
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from labkit.errors import DocumentError, SyscallError
@@ -24,6 +23,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.plan.step import After, Rule, Step, Where
 from labkit.primitives.cgroups.place import MakeCgroup
+from labkit.values import dataclass
 
 Amounts = Mapping[str, int | str]
 PERIOD_US = 100_000  # cgroup-v2.rst, cpu.max

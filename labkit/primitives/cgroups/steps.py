@@ -8,7 +8,6 @@ What the inside starts later is born in the group: nothing escapes by forking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE
@@ -17,6 +16,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.step import Before, Rule, Step
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import Chroot, PivotRoot
+from labkit.values import dataclass
 
 _HOST_PATH = (
     "the way to the group is a path of the host, which the new root doesn't have"

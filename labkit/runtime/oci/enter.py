@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import replace
 
 from labkit.errors import DocumentError, StateError
 from labkit.linux.views import HostPid
@@ -30,6 +29,7 @@ from labkit.runtime.situation import Target
 from labkit.runtime.spec import Process, Spec
 from labkit.runtime.spec.document import document_in
 from labkit.runtime.spec.node import Node
+from labkit.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

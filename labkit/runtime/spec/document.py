@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.errors import DocumentError
@@ -17,6 +16,7 @@ from labkit.runtime.spec.linux import Linux
 from labkit.runtime.spec.mounts import Hooks, Mount
 from labkit.runtime.spec.node import Node
 from labkit.runtime.spec.process import Process
+from labkit.values import dataclass, field
 
 VERSION = "1.2.0"
 """The version of the specification that this runtime writes and was made for."""

@@ -5,14 +5,13 @@ Spec: config-linux.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from labkit.linux.flags import NamespaceType
 from labkit.primitives.ids import IdMapping
 from labkit.runtime.spec.mounts import id_mapping
 from labkit.runtime.spec.node import Node
 from labkit.runtime.spec.resources import Resources
 from labkit.runtime.spec.seccomp import Seccomp
+from labkit.values import dataclass, field
 
 _KINDS = {kind.value: kind for kind in NamespaceType}
 _DEVICE_TYPES = {letter: letter for letter in "bcup"}

@@ -5,11 +5,10 @@ Spec: config.md, Mounts and POSIX-platform Hooks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from labkit.linux.views import ContainerId, HostId
 from labkit.primitives.ids import IdMapping
 from labkit.runtime.spec.node import Node
+from labkit.values import dataclass
 
 _IDS = 2**32 - 1
 

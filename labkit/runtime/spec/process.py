@@ -5,9 +5,8 @@ Spec: config.md, Process; config-linux.md for what only Linux has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from labkit.runtime.spec.node import Node
+from labkit.values import dataclass
 
 _IDS = 2**32 - 2  # 2**32 - 1 is "leave it as it is" for setresuid(2)
 

@@ -5,9 +5,8 @@ Spec: config-linux.md, Control groups. Sizes are bytes, times microseconds; -1 i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from labkit.runtime.spec.node import Node
+from labkit.values import dataclass, field
 
 _MOST_SIGNED = 2**63 - 1
 _DEVICE_NUMBER = 2**32 - 1

@@ -5,9 +5,8 @@ Spec: config-linux.md, Seccomp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from labkit.runtime.spec.node import Node
+from labkit.values import dataclass
 
 _ERRNOS = 4095  # asm/errno.h, MAX_ERRNO
 
