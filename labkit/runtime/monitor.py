@@ -164,6 +164,13 @@ class Monitor:
         about = json.loads(self._about)
         return Log(HostPath(about["directory"]), about["log_bytes"])
 
+    def _let_the_launcher_leave(self) -> None:
+        # Its last acts are an answer and a record.
+        if self._launcher.fileno() >= 0:
+            self._launcher.shutdown(socket.SHUT_WR)
+            while self._launcher.recv(_LONGEST):
+                pass
+
     def _tell_starter(self, message: Message) -> None:
         if self._answer is not None:
             self._answer(message)
@@ -197,6 +204,7 @@ class Monitor:
         self._take_away(about)
 
     def _take_away(self, about: Message) -> None:
+        self._let_the_launcher_leave()
         end_children()
         clear(about["groups"])
         with contextlib.suppress(FileNotFoundError):
