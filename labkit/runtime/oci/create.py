@@ -25,7 +25,7 @@ from labkit.plan.plan import Plan
 from labkit.primitives.cgroups.place import Place, places_of
 from labkit.primitives.start_gate import AwaitStart
 from labkit.runtime import start_gate
-from labkit.runtime.oci import ending, foreground
+from labkit.runtime.oci import ending, foreground, groups
 from labkit.runtime.oci.container import Container, Record, start_time
 from labkit.runtime.oci.machine import this_machine
 from labkit.runtime.oci.recorded import kept_programs
@@ -107,6 +107,8 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
     try:
         places = _places(spec, host, container.id)
         record.cgroups = {place.controller: place.directory for place in places}
+        if groups.pids(record.cgroups):
+            call.log.warn("the container's cgroup is not empty: " + record.id)
         container.write_file("config.json", json.dumps(spec.raw))
         container.write(record)
         gate = start_gate.make(container.directory)
@@ -121,7 +123,9 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
             not given.on("no-new-keyring"),
             kept_programs=kept_programs(call.root),
         )
-        _launch(create_plan(spec, host, situation), container, record, given)
+        plan = create_plan(spec, host, situation)
+        call.log.debug_plan(plan)
+        _launch(plan, container, record, given)
     except BaseException as error:
         _undo(container, record, error)
         raise

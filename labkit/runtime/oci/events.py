@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 
 from labkit.errors import StateError
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from labkit.runtime.oci.container import Record
 
 _EVERY_S = 5
+_LOOK_S = 0.1
 _UNITS = {"ms": 0.001, "s": 1, "m": 60}
 
 
 def events(call: Call) -> None:
-    """Print what a container uses, every few seconds until it ends.
+    """Print what a container uses, and when memory ran out, until it ends.
 
     labkit-oci events [options] CONTAINER
 
@@ -35,13 +37,31 @@ def events(call: Call) -> None:
             f'container not running: "{container.id}" is stopped',
             f"labkit-oci state {container.id}",
         )
+    once = call.given.on("stats")
     pause_s = _seconds(call.given.text("interval", f"{_EVERY_S}s"))
+    kills, told_s = _kills(record), -math.inf
     while container.status(record) != STOPPED:
-        line = {"type": "stats", "id": record.id, "data": statistics(record)}
-        print(json.dumps(line), flush=True)
-        if call.given.on("stats"):
+        if time.monotonic() - told_s >= pause_s:
+            told_s = time.monotonic()
+            _tell({"type": "stats", "id": record.id, "data": statistics(record)})
+        if once:
             return
-        time.sleep(pause_s)
+        if _kills(record) > kills:
+            kills = _kills(record)
+            _tell({"type": "oom", "id": record.id})
+        time.sleep(min(pause_s, _LOOK_S))
+
+
+def _tell(event: dict[str, Any]) -> None:
+    # Without spaces, as runc has it: scripts look for parts of the line.
+    print(json.dumps(event, separators=(",", ":")), flush=True)
+
+
+def _kills(record: Record) -> int:
+    # How often Linux has killed a process of the container for its memory.
+    whole, memory = record.cgroups.get(""), record.cgroups.get("memory", "")
+    file = f"{whole}/memory.events" if whole else f"{memory}/memory.oom_control"
+    return _pairs(file).get("oom_kill", 0)
 
 
 def statistics(record: Record) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from labkit.errors import LabError
+    from labkit.plan.plan import Plan
     from labkit.runtime.oci.arguments import Given
     from labkit.runtime.spec import Process
 
@@ -39,16 +40,27 @@ class Log:
             traceback.print_exception(error)
         self._tell("error", text_of(error))
 
+    def debug_plan(self, plan: Plan) -> None:
+        """With --debug: tell each step of a plan before it is launched."""
+        for step in plan if self.debug else ():
+            self._tell("debug", step.describe())
+
+    def warn(self, text: str) -> None:
+        """Tell what an engine should know though nothing has failed."""
+        self._tell("warning", text)
+
     def warn_of_capabilities(self, process: Process | None) -> None:
         """Tell which capabilities nobody here knows, as the specification asks."""
         from labkit.runtime.planner_privileges import unknown_capabilities
 
         if process and (unknown := unknown_capabilities(process.capabilities)):
-            self._tell("warning", f"passed over: {', '.join(unknown)}")
+            self.warn(f"passed over: {', '.join(unknown)}")
 
     def _tell(self, level: str, text: str) -> None:
-        if level == "error" or not self.path:
+        if level == "error":
             sys.stderr.write(f"labkit-oci: {text}\n")
+        elif not self.path:
+            sys.stderr.write(f"level={level} msg={text}\n")
         if self.path:
             self._append(level, text)
 
