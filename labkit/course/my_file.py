@@ -33,6 +33,7 @@ TITLES = {
     "06": "OverlayFS: shared layers",
     "07": "A container",
     "08": "Privileges: root in pieces",
+    "09": "The runtime: what it is told",
     "11": "Images: layers from archives",
     "12": "Registries: who may fetch them",
     "": "My own",

@@ -13,6 +13,7 @@ from labkit.course.tasks.privileges import EXERCISE as PRIVILEGES
 from labkit.course.tasks.process import EXERCISE as A_PROCESS
 from labkit.course.tasks.registries import EXERCISE as REGISTRIES
 from labkit.course.tasks.root import EXERCISE as CHROOT
+from labkit.course.tasks.runtime import EXERCISE as THE_RUNTIME
 from labkit.errors import DocumentError
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -24,6 +25,7 @@ EXERCISES: tuple[Exercise, ...] = (
     OVERLAYFS,
     YOUR_FIRST_CONTAINER,
     PRIVILEGES,
+    THE_RUNTIME,
     IMAGES,
     REGISTRIES,
 )
