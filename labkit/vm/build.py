@@ -38,6 +38,7 @@ ARTEFACTS = ("vmlinux", "initramfs.img", "root.img", "scratch.img")
 MANIFEST = "build.json"
 # Changes with what this module makes, where nothing else would show it.
 FORMAT = 3
+_WORKSPACE = ".build-"
 _OF_THE_KERNEL = ("format", "kernel", "modules")
 _SCRATCH_BYTES = 1 << 30  # sparse: takes what is written
 # Debian and Ubuntu: an empty package that depends on the newest kernel.
@@ -54,7 +55,11 @@ def build(settings: Settings, say: Say) -> bool:
         wanted = ingredients(settings)
         if made_from() == wanted and not missing():
             return False
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=places.folder()) as name:
+        for left in places.folder().glob(f"{_WORKSPACE}*"):
+            places.remove(left)  # of a build that was killed
+        with tempfile.TemporaryDirectory(
+            prefix=_WORKSPACE, dir=places.folder()
+        ) as name:
             workspace = Path(name)
             if not _same_kernel(wanted):
                 _make_kernel(settings, workspace, say)

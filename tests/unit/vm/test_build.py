@@ -15,13 +15,14 @@ import pytest
 
 from labkit.errors import HostError
 from labkit.packages.apt import Apt
-from labkit.vm import cpio
+from labkit.vm import build, cpio
 from labkit.vm.byte_code import unchecked
 from labkit.vm.file_closure import Closure
 from labkit.vm.initramfs import code_part, code_stamp
 from labkit.vm.kernel_image import unpack_kernel
 from labkit.vm.modules import in_load_order
 from labkit.vm.python_files import distributions
+from labkit.vm.settings import Settings
 from labkit.vm.sparse import copy
 
 
@@ -188,3 +189,14 @@ def boot_file(payload: bytes) -> bytes:
     head[0x1F1] = 1
     struct.pack_into("<II", head, 0x248, 16, len(payload))
     return bytes(head) + b"\0" * 16 + payload
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_STATE", str(tmp_path))
+    (tmp_path / "vm/.build-killed/root").mkdir(parents=True)
+    nowhere = Settings(sources="deb http://127.0.0.1:9/ nowhere main")
+    with pytest.raises(HostError):
+        build.build(nowhere, lambda line: None)
+    assert list((tmp_path / "vm").iterdir()) == []
