@@ -76,11 +76,11 @@ def nonsense(asked: str, found: str) -> RegistryError:
     )
 
 
-def unreachable(asked: str, problem: str) -> RegistryError:
+def unreachable(asked: str, problem: str, hint: str = "") -> RegistryError:
     """Return the error for no answer at all."""
     return RegistryError(
         f"{asked}: {problem}",
-        "check the name and your network; HTTPS_PROXY and NO_PROXY are obeyed",
+        hint or "check the name and your network; HTTPS_PROXY and NO_PROXY are obeyed",
         "chapter 12",
         meaning="there was no answer, or it broke off, and trying again didn't help",
     )

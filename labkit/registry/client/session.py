@@ -42,6 +42,7 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 LATER = (408, 429, 500, 502, 503, 504)
 _LONGEST_ERROR = 64 << 10
+_OFFLINE = "labkit images make: the lab's own images, made with no internet"
 # Docker Hub's registry has another name than its references say.
 _ADDRESSES = {DEFAULT_REGISTRY: "registry-1.docker.io"}
 
@@ -227,7 +228,8 @@ class Session:
             if scheme == "http" and response.status == 400:
                 continue
             return url
-        raise unreachable(f"GET {address}/v2/", str(problem)) from problem
+        hint = _OFFLINE if self.registry == DEFAULT_REGISTRY else ""
+        raise unreachable(f"GET {address}/v2/", str(problem), hint) from problem
 
     def _schemes(self, address: str) -> tuple[str, ...]:
         host = urlsplit(f"//{address}").hostname or ""

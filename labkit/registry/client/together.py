@@ -8,11 +8,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from labkit.registry.client.progress import Moved, Subscriber
 
 AT_ONCE = 3
+_LAST_WAIT_S = 1
 
 Job = Callable[[Subscriber], None]
 _Told = queue.SimpleQueue[Moved | BaseException | None]
@@ -25,26 +25,39 @@ class Cancelled(Exception):
 def together(jobs: Iterable[Job], subscriber: Subscriber, at_once: int) -> None:
     """Do jobs in a few threads, and tell the subscriber in this one.
 
-    Raises: what the first failing job raised, after the others have stopped.
+    Raises: what the first failing job raised. The others stop with their next byte;
+        one that hears nothing from its registry isn't waited for.
     """
-    told: _Told = queue.SimpleQueue()
-    stop = threading.Event()
+    todo, told = list(jobs), _Told()
+    left, stop = len(todo), threading.Event()
 
     def tell(moved: Moved) -> None:
         if stop.is_set():
             raise Cancelled
         told.put(moved)
 
-    with ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(job, tell) for job in jobs]
-        for future in running:
-            future.add_done_callback(lambda done: told.put(done.exception()))
-        try:
-            _listen(told, len(running), subscriber)
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    def work() -> None:
+        while todo and not stop.is_set():
+            told.put(_problem(todo.pop(0), tell))
+
+    count = min(at_once, left)
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        _listen(told, left, subscriber)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(_LAST_WAIT_S)
+
+
+def _problem(job: Job, tell: Subscriber) -> BaseException | None:
+    try:
+        job(tell)
+    except BaseException as problem:
+        return problem  # raised in the thread that waits for it
+    return None
 
 
 def _listen(told: _Told, left: int, subscriber: Subscriber) -> None:

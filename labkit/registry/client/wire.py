@@ -181,12 +181,15 @@ def _named(problem: HTTPError) -> Exception:
     text = str(problem)
     if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:
         return Untrusted(str(cause)[:200])
-    return Broken(_shortened(text))
+    return Broken(_innermost(problem))
 
 
-def _shortened(text: str) -> str:
-    # urllib3 begins with its own object: HTTPConnection(host='...', port=5000): ...
-    return text.rpartition("): ")[2].strip("()'\" ")[:200] or text[:200]
+def _innermost(problem: Exception) -> str:
+    # urllib3 wraps what happened, and begins with its own object:
+    # HTTPConnection(host='...', port=5000): Failed to ...
+    while problem.args and isinstance(problem.args[-1], Exception):
+        problem = problem.args[-1]
+    return str(problem).rpartition("): ")[2][:200]
 
 
 def _proxy(url: str) -> str:

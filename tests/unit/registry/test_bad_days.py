@@ -456,7 +456,7 @@ def test_a_wait_that_is_too_long_is_left_to_the_user(
 
 def test_who_listens_nowhere_is_named(there: Store) -> None:
     name = Reference.parse("127.0.0.1:1/app")
-    with pytest.raises(RegistryError, match="refused"):
+    with pytest.raises(RegistryError, match=r"/v2/: Failed .* Connection refused"):
         pull(name, there, terms=IN_A_HURRY)
 
 
@@ -566,6 +566,26 @@ def test_the_other_blobs_stop_when_one_fails(
     with pytest.raises(RegistryError, match="403"):
         pull(name_of(server), there, terms=IN_A_HURRY)
     assert len(server.asked("GET /v2/app/blobs")) < 20
+
+
+def test_ctrl_c_need_not_wait_for_a_registry_that_says_nothing(
+    server: Bad, there: Store, image: Descriptor
+) -> None:
+    reached = threading.Event()
+
+    def silent(connection: Spoiled) -> None:
+        breaks_off(100)(connection)
+        reached.set()
+        connection.server.over.wait(10)
+
+    server.spoil(LAYER_PATH, silent)
+    argv = [sys.executable, "-c", PULL, str(name_of(server)), there.root]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE)
+    assert reached.wait(20)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=8)[1]
+    assert next_try_works(server, there, image)
 
 
 PULL = """
