@@ -268,6 +268,7 @@ _rows = (
     _from_os("sendmsg", FD, DATA, IDS, function=_send_descriptors),
     _from_os("getcwd"),
     _from_os("getdents", FD, function=os.listdir),
+    _from_os("fstat", FD),
     _from_os("fstatat", FD, PATH, function=_fstatat),
     _from_os("sendfile", FD, FD, INT, function=_sendfile),
     _from_os("access", PATH, INT, function=_access),

@@ -27,6 +27,7 @@ _ANSWERS: dict[str, Any] = {
     "poll": 1,
     "access": True,
     "getdents": [],
+    "fstat": os.stat_result((0o20666, *[0] * 9), {"st_rdev": os.makedev(1, 3)}),
     "fstatat": os.stat_result((0o40755, *[0] * 9)),
     "sigprocmask": set(),
 }

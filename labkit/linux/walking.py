@@ -60,6 +60,16 @@ class Walking(Caller):
         names: list[str] = self._call("getdents", dir_fd)
         return names
 
+    def fstat(self, fd: int) -> os.stat_result:
+        """Return what an open file is.
+
+        Raises: EBADF.
+        Needs: nothing.
+        Kernel: fstat(2).
+        """
+        about: os.stat_result = self._call("fstat", fd)
+        return about
+
     def fstatat(self, dir_fd: int, path: str) -> os.stat_result:
         """Return what a file in an open directory is; a link is itself.
 

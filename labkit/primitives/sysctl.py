@@ -13,7 +13,7 @@ from typing import ClassVar
 from labkit.linux.flags import NamespaceType
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Rule, Step
-from labkit.primitives.mounts import ReadonlyPath
+from labkit.primitives.hidden_paths import ProtectPaths
 from labkit.primitives.root import PivotRoot
 from labkit.values import dataclass
 
@@ -42,7 +42,7 @@ class SetSysctl(Step):
     needs: ClassVar[str] = "CAP_NET_ADMIN or CAP_SYS_ADMIN in the namespace's owner"
     rules: ClassVar[tuple[Rule, ...]] = (
         After(PivotRoot, "the inside's own /proc is the one of its namespaces"),
-        Before(ReadonlyPath, "/proc/sys can't be written after it"),
+        Before(ProtectPaths, "/proc/sys can't be written after it"),
     )
 
     def describe(self) -> str:

@@ -20,6 +20,7 @@ from labkit.primitives.device_inside import (
     MakeDevices,
     MakeLinks,
 )
+from labkit.primitives.hidden_paths import HidePaths, ProtectPaths
 from labkit.primitives.inside_root import MakeDirectoryInside
 from labkit.primitives.mount_inside import (
     BindInside,
@@ -27,7 +28,7 @@ from labkit.primitives.mount_inside import (
     SetMountAttributes,
 )
 from labkit.primitives.mount_options import MountOptions
-from labkit.primitives.mounts import BindMount, MakeSlave, Mask, ReadonlyPath
+from labkit.primitives.mounts import BindMount, MakeSlave
 from labkit.primitives.move_root import MoveRoot
 from labkit.primitives.root import Chdir, Chroot, PivotRoot
 from labkit.primitives.shared_root import MakeShared, PivotSharedRoot
@@ -82,8 +83,8 @@ def inside_steps(spec: Spec, situation: Situation) -> list[Step]:
     return [
         *_sysctls(spec),
         *_delayed(spec, situation),
-        *map(Mask, linux.masked_paths),
-        *map(ReadonlyPath, linux.readonly_paths),
+        *([HidePaths(linux.masked_paths)] if linux.masked_paths else ()),
+        *([ProtectPaths(linux.readonly_paths)] if linux.readonly_paths else ()),
         *([SetMountAttributes("/", _READONLY)] if spec.root.readonly else ()),
         *([SetMountAttributes("/", propagation)] if propagation.propagation else ()),
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from labkit.linux.flags import CAP
 from labkit.primitives.cgroups.device_rules import AllowDevices, FilterDevices
-from labkit.primitives.mounts import Mask, ReadonlyPath
+from labkit.primitives.hidden_paths import HidePaths, ProtectPaths
 from tests.escapes.book import (
     Attack,
     all_capabilities,
@@ -109,7 +109,7 @@ ATTACKS = (
         "core_pattern",
         "since containers have a /proc",
         by_core_pattern,
-        {"ReadonlyPath": without(ReadonlyPath)},
+        {"ProtectPaths": without(ProtectPaths)},
     ),
     Attack(
         "/proc/1/root",
@@ -121,7 +121,7 @@ ATTACKS = (
         "what is masked",
         "CVE-2016-8867 and others",
         by_what_is_masked,
-        {"Mask": without(Mask)},
+        {"HidePaths": without(HidePaths)},
     ),
     Attack(
         "taking the mask off",

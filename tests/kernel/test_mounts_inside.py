@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import LabError
+from labkit.errors import LabError, StateError
 from labkit.linux import proc
 from labkit.plan import Plan, Step
 from labkit.primitives.mount_inside import BindInside, MountInside
@@ -239,12 +239,28 @@ def test_a_readonly_dev_has_its_devices(bundle: Bundle) -> None:
     assert bundle.run("cat", "/dev/null") == ""
 
 
-def test_masked_paths_are_empty_and_protected_ones_refuse(bundle: Bundle) -> None:
+def test_hidden_paths_are_empty_and_protected_ones_refuse(bundle: Bundle) -> None:
     (bundle.path / "rootfs" / "secret").write_text("secret")
+    (bundle.path / "rootfs" / "tool").symlink_to("/bin/busybox")
     bundle.linux["maskedPaths"] = ["/secret", "/proc/acpi", "/no/such"]
-    bundle.linux["readonlyPaths"] = ["/proc/sys", "/no/such"]
+    bundle.linux["readonlyPaths"] = ["/proc/sys", "/bin", "/no/such"]
     assert bundle.run("cat", "/secret") == ""
+    assert bundle.run("ls", "/proc/acpi") == ""
     assert "ead-only" in bundle.run("sh", "-c", "echo x > /proc/sys/kernel/hostname")
+    assert "ead-only" in bundle.run("touch", "/bin/new")  # and its programs still run
+
+
+def test_an_image_cant_choose_what_hides_a_path(bundle: Bundle) -> None:
+    (bundle.path / "rootfs" / "secret").write_text("secret")
+    (bundle.path / "rootfs" / "dev").mkdir()
+    (bundle.path / "rootfs" / "dev" / "null").symlink_to(
+        "/proc/sys/kernel/core_pattern"
+    )
+    mounts = bundle.document["mounts"]
+    bundle.document["mounts"] = [m for m in mounts if m["destination"] == "/proc"]
+    bundle.linux["maskedPaths"] = ["/secret"]
+    with pytest.raises(StateError, match="/dev/null: is something else"):
+        bundle.run("cat", "/secret")
 
 
 def test_the_root_moves_where_pivot_root_cant_be(bundle: Bundle) -> None:

@@ -151,6 +151,7 @@ AS_IN_C: dict[str, tuple[Callable[[Recorder], object], str]] = {
         'mknodat(3, "n", 020666, 259)',
     ),
     "getdents": (lambda x: x.getdents(3), "getdents(3)"),
+    "fstat": (lambda x: x.fstat(3), "fstat(3)"),
     "fstatat": (lambda x: x.fstatat(3, "n"), 'fstatat(3, "n")'),
     "sendfile": (lambda x: x.sendfile(4, 3, 9), "sendfile(4, 3, 9)"),
     "symlinkat": (lambda x: x.symlinkat("to", 3, "l"), 'symlinkat("to", 3, "l")'),
