@@ -6,7 +6,7 @@
 A workshop's network is slow, so the names on the slides (alpine, nginx, nginx:1.13,
 redis, python, registry:2) are answered by images out of the distribution's packages.
 They say of themselves that they are the lab's own. The same packages make the same
-digest, on any day and on any machine.
+digest on any day; on any machine, as long as its zlib packs alike.
 
 Modules: recipe and recipes say what is in an image; tree turns that into entries;
 archive packs entries as a layer; documents says what the image is; make does it once.

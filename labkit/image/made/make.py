@@ -146,8 +146,9 @@ def _digest(recipe: Recipe) -> str:
 def _workspace() -> Iterator[Path]:
     # Nobody else is at work, because the caller holds the lock: a kill left the others.
     folder = Path(state.directory(_FOLDER))
+    # An apt-get that has outlived its parent may still write: then it goes next time.
     for left in folder.iterdir():
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)
     path = Path(tempfile.mkdtemp(dir=folder))
     try:
         yield path
