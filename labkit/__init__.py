@@ -14,10 +14,10 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
-import importlib
-import typing
+TYPE_CHECKING = False  # without typing, whose import takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
-if typing.TYPE_CHECKING:
     from labkit.errors import LabError
     from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
     from labkit.plan import Child, Plan
@@ -40,6 +40,8 @@ if typing.TYPE_CHECKING:
     from labkit.primitives.overlay_mount import MountOverlay
     from labkit.primitives.process import Exec, Fork
     from labkit.primitives.root import Chdir, Chroot, MakeDir, PivotRoot
+
+del TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -106,7 +108,9 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> typing.Any:
+def __getattr__(name: str) -> "Any":
+    import importlib
+
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(importlib.import_module(home), name)

@@ -27,9 +27,12 @@ process that sent them.
 from __future__ import annotations
 
 import errno as errno_module
-from typing import Any, Self
 
 from labkit.hints import hint_for
+
+TYPE_CHECKING = False  # without typing, whose import takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 
 class LabError(Exception):

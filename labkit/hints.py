@@ -7,10 +7,11 @@ general ones. Every row is provoked by a test.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from labkit.values import dataclass
 
 
-class Hint(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hint:
     """One row: when it applies, and the second and third line of the error."""
 
     call: str  # the man-page name, or "*"

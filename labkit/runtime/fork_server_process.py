@@ -27,10 +27,10 @@ from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
 from labkit.plan.family import ended_children, pass_over
 from labkit.plan.inside import name_this_process
-from labkit.plan.sealed import run_from_a_sealed_copy
 from labkit.runtime import monitor
 from labkit.runtime.launcher import TAKEN
 from labkit.runtime.local_socket import SERVER, listen_at
+from labkit.runtime.sealed import run_from_a_sealed_copy
 
 IDLE_S = 60.0
 _MOMENT_S = 0.01

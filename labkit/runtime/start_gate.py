@@ -11,14 +11,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-from typing import NamedTuple
 
 from labkit.errors import LabError, StateError, error_from_json
+from labkit.values import dataclass
 
 _START, _ANSWER = "start.fifo", "answer.fifo"
 
 
-class StartGate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StartGate:
     """Two descriptors for the step AwaitStart; both close on exec."""
 
     start_fd: int

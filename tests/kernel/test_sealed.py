@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit.plan.sealed import is_sealed, sealed_copy
+from labkit.runtime.sealed import is_sealed, sealed_copy
 
 START = """
-from labkit.plan.sealed import run_from_a_sealed_copy
+from labkit.runtime.sealed import run_from_a_sealed_copy
 run_from_a_sealed_copy()
 import os, sys
 print(os.readlink("/proc/self/exe"), sys.argv[1:], sys.prefix)

@@ -75,7 +75,7 @@ class Call:
 def program() -> int:
     """Be the program labkit-oci: main, in a process that may enter containers."""
     if _ENTERING.intersection(sys.argv[1:]):
-        from labkit.plan.sealed import run_from_a_sealed_copy
+        from labkit.runtime.sealed import run_from_a_sealed_copy
 
         run_from_a_sealed_copy()
     return main()
