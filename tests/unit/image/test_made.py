@@ -54,9 +54,15 @@ def documents(store: Store, image: Descriptor) -> tuple[Manifest, Config]:
     return manifest, Config.parse(store.read(manifest.config))
 
 
+def bytes_of(store: Store, layer: Descriptor) -> bytes:
+    with store.open(layer) as blob:
+        return blob.read()
+
+
 def members(store: Store, layer: Descriptor) -> list[tarfile.TarInfo]:
-    data = gzip.decompress(store.open(layer).read())
-    return tarfile.open(fileobj=io.BytesIO(data)).getmembers()
+    data = gzip.decompress(bytes_of(store, layer))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return archive.getmembers()
 
 
 def test_two_stores_get_the_same_digest(tmp_path: Path) -> None:
@@ -76,7 +82,7 @@ def test_neither_times_nor_owners_are_those_of_the_day() -> None:
     }
     assert config.created == "2013-03-15T00:00:00Z"
     # RFC 1952: no name, no time.
-    assert store.open(layer).read(10)[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
+    assert bytes_of(store, layer)[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
 
 
 def test_parents_come_before_their_children() -> None:
@@ -91,7 +97,7 @@ def test_parents_come_before_their_children() -> None:
 def test_the_config_names_the_layers_as_they_were_before_packing() -> None:
     store = Store.default()
     manifest, config = documents(store, made(store).descriptor)
-    plain = gzip.decompress(store.open(manifest.layers[0]).read())
+    plain = gzip.decompress(bytes_of(store, manifest.layers[0]))
     assert list(config.diff_ids) == [f"sha256:{hashlib.sha256(plain).hexdigest()}"]
     assert [h.empty_layer for h in config.history] == [False, True]
 
