@@ -8,7 +8,7 @@ a living owner is never touched. In dependency order, because a directory can't 
 before its mounts, nor a mount while a program uses it; cgroups first, because the end
 of one is the end of its processes, of frozen ones too:
 
-    cgroups -> processes -> mounts -> network links -> directories -> records
+    monitors -> cgroups -> processes -> mounts -> networks -> directories -> records
 
 Reading order: Leftover, left, sweep, then the finders in that order.
 Left out: processes of a container whose outside and inside have both ended, unless a
@@ -36,6 +36,7 @@ from labkit.plan.family import Family
 from labkit.plan.handle import Record
 from labkit.primitives.cgroups.cgroup import Cgroup
 from labkit.primitives.overlay import HALF, remove_tree
+from labkit.runtime.burial import KIND, bury, unburied
 from labkit.text import Text
 
 NOTHING = Text("left on this host: nothing")
@@ -121,6 +122,11 @@ def _swept(item: _Item) -> Swept:
     return Swept(item.leftover)
 
 
+def _monitors(host: Host) -> Iterator[_Item]:
+    for record in unburied():
+        yield _Item(Leftover(KIND, record.name), partial(bury, record))
+
+
 def _cgroups(host: Host) -> Iterator[_Item]:
     for record in _dead(Cgroup.kind):
         group = Cgroup.of_record(record)
@@ -148,13 +154,14 @@ def _leftover_of(group: Cgroup) -> Leftover:
 
 
 def _has_notebook(pid: int) -> bool:
-    # An outside ends with its notebook: who has one above has a notebook that lives.
+    # An outside ends with its notebook, a monitor with its container: who has one above
+    # belongs to something that lives.
     while pid > 1:
         try:
             found = process(pid)
         except StateError:
             return False  # it has ended
-        if found.name == "labkit:outside":
+        if found.name in ("labkit:outside", "labkit:monitor"):
             return True
         pid = found.parent
     return False
@@ -214,7 +221,7 @@ def _networks(host: Host) -> Iterator[_Item]:
 
 def _directories(host: Host) -> Iterator[_Item]:
     for record in handle.records():
-        if record.owner_alive or record.kind in ("child", Cgroup.kind):
+        if record.owner_alive or record.kind in ("child", KIND, Cgroup.kind):
             continue
         detail = "cannot be read" if record.kind == handle.UNREADABLE else ""
         remove = partial(_remove_recorded, record)
@@ -273,7 +280,15 @@ def _half_unpacked_layers(home: Path) -> Iterator[_Item]:
             yield _Item(Leftover("half a layer", f"layers/{name}"), remove)
 
 
-_FINDERS = (_cgroups, _processes, _mounts, _networks, _directories, _unfinished)
+_FINDERS = (
+    _monitors,
+    _cgroups,
+    _processes,
+    _mounts,
+    _networks,
+    _directories,
+    _unfinished,
+)
 
 
 def _dead(kind: str) -> Iterator[Record]:

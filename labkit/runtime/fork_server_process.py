@@ -25,10 +25,9 @@ from typing import NoReturn
 from labkit.linux.flags import CLONE
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
-from labkit.plan.family import ended_children, pass_over
+from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
 from labkit.runtime import monitor
-from labkit.runtime.launcher import TAKEN
 from labkit.runtime.local_socket import SERVER, listen_at
 from labkit.runtime.sealed import run_from_a_sealed_copy
 
@@ -66,10 +65,12 @@ class Server:
     def __init__(self, listener: socket.socket, path: str) -> None:
         self._listener, self._path = listener, path
         self._inode = os.stat(path).st_ino
-        self._news, self._news_end = os.pipe()
+        self._taken, self._taken_end = os.pipe()
+        self._signals, _ = wake_on_signals()
         self._pid = os.getpid()
         self._linux = Linux(forked=True)
-        self._ready = False  # whether a monitor waits at the socket
+        self._ready = 0  # the pid of the monitor that waits at the socket
+        self._children = 0
 
     def serve(self) -> NoReturn:
         """Keep a monitor ready, until nobody wants one."""
@@ -97,38 +98,35 @@ class Server:
     def _once(self) -> bool:
         # While none is ready, whoever connects gets one at once; else after a moment,
         # in which the one that was just taken has the processors for itself.
-        watched = [self._news] if self._ready else [self._news, self._listener.fileno()]
+        watched = [self._taken, self._signals]
+        watched += [] if self._ready else [self._listener.fileno()]
         pause_s = IDLE_S if self._ready else _MOMENT_S
         ready = select.select(watched, [], [], pause_s)[0]
-        if self._news in ready:
-            self._hear()
-        elif not self._ready:
+        for fd in (self._taken, self._signals):
+            if fd in ready:
+                os.read(fd, 4096)
+        self._notice(taken=self._taken in ready)
+        if self._listener.fileno() in ready or not (ready or self._ready):
             self._fork_a_monitor()
-        else:
-            self._reap_the_killed()
-            return _has_children(2)
+        elif not ready:
+            return self._children > 1
         return True
 
-    def _hear(self) -> None:
-        kind, pid = monitor.NEWS.unpack(os.read(self._news, monitor.NEWS.size))
-        if kind == TAKEN:
-            self._ready = False
-        else:
-            # Its last word: it is leaving.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+    def _notice(self, *, taken: bool) -> None:
+        ended = [pid for pid, _ in ended_children()]
+        self._children -= len(ended)
+        # Killed before it could say that it was taken, or taken.
+        if taken or self._ready in ended:
+            self._ready = 0
 
     def _fork_a_monitor(self) -> None:
         # By clone3, because os.fork puts in order what only threads could disturb, and
         # uses many pages for that.
-        self._ready = True
-        if self._linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
-            os.close(self._news)
-            monitor.prepare(self._listener, self._news_end)
-
-    def _reap_the_killed(self) -> None:
-        for _ in ended_children():
-            pass
+        self._ready = self._linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD))
+        self._children += 1
+        if self._ready == 0:
+            os.close(self._taken)
+            monitor.prepare(self._listener, self._taken_end)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:  # its monitors inherit the handler, and stay
@@ -139,12 +137,6 @@ class Server:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
-
-
-def _has_children(least: int) -> bool:
-    me = os.getpid()
-    listing = Path(f"/proc/{me}/task/{me}/children").read_text()
-    return len(listing.split()) >= least
 
 
 def _import_all() -> None:

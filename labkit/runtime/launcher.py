@@ -18,6 +18,7 @@ import gc
 import itertools
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -64,6 +65,7 @@ class Launcher:
     def serve(self) -> NoReturn:
         """Take a request, do what it asks for, and leave."""
         try:
+            signal.set_wakeup_fd(-1)
             gc.disable()  # it leaves before there is much to collect
             name_this_process("labkit:launcher")
             client = Channel(self._listener.accept()[0])

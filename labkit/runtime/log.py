@@ -59,10 +59,18 @@ class Log:
             self._fd = self._open()
             self._size = os.fstat(self._fd).st_size
         now = _rfc3339(time.time_ns())
-        entries = [_entry(stream, piece, now) for piece in pieces]
-        data = "".join(entries).encode()
-        if self._size and self._size + len(data) > self._most_bytes // 2:
-            self._turn()
+        entries, size = list[bytes](), 0
+        for entry in (_entry(stream, piece, now) for piece in pieces):
+            if self._size + size + len(entry) > self._most_bytes // 2:
+                self._flush(entries)
+                entries, size = [], 0
+                self._turn()
+            entries.append(entry)
+            size += len(entry)
+        self._flush(entries)
+
+    def _flush(self, entries: list[bytes]) -> None:
+        data = b"".join(entries)
         os.write(self._fd, data)
         self._size += len(data)
 
@@ -93,9 +101,9 @@ def _pieces(line: bytes) -> list[bytes]:
     return [line[at : at + LONGEST] for at in range(0, len(line), LONGEST)]
 
 
-def _entry(stream: str, piece: bytes, now: str) -> str:
+def _entry(stream: str, piece: bytes, now: str) -> bytes:
     text = json.dumps(piece.decode("utf-8", "surrogateescape"))
-    return f'{{"log":{text},"stream":"{stream}","time":"{now}"}}\n'
+    return f'{{"log":{text},"stream":"{stream}","time":"{now}"}}\n'.encode()
 
 
 def _rfc3339(now_ns: int) -> str:

@@ -24,7 +24,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -56,10 +55,6 @@ from labkit.runtime.log import Log
 from labkit.runtime.streams import Streams
 from labkit.runtime.watch import READ, Watch
 
-NEWS = struct.Struct("=cI")
-"""What a monitor tells the fork server: TAKEN or GONE, and its pid."""
-
-GONE = b"g"
 _LONGEST = 64 * 1024  # of a report: a few paths, or an error
 
 # What a shell, and Docker, say of a program that isn't there, or can't be run.
@@ -82,7 +77,6 @@ def prepare(listener: socket.socket, server_fd: int) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        os.write(server_fd, NEWS.pack(GONE, os.getpid()))
         os._exit(0)
 
 
@@ -139,7 +133,7 @@ class Monitor:
             return
         kind, number = REPORT.unpack_from(report)
         if kind == TAKEN:
-            os.write(self._server_fd, NEWS.pack(TAKEN, os.getpid()))
+            os.write(self._server_fd, TAKEN)
             self._linux.prctl(PR.SET_PDEATHSIG, 0)  # the fork server may go now
         elif kind == ABOUT:
             self._about = report[REPORT.size :]

@@ -113,15 +113,19 @@ class Streams:
 
     def _news_of(self, one: Attached, kinds: int) -> None:
         if kinds & READ:
-            self._hear_one(one)
+            self._hear_one(one, gone=bool(kinds & GONE))
+            return
         if kinds & WRITE and one.socket.fileno() >= 0:
             self._flush(one)
         if kinds & GONE and one.socket.fileno() >= 0:
             self._let_go(one)
 
-    def _hear_one(self, one: Attached) -> None:
+    def _hear_one(self, one: Attached, *, gone: bool) -> None:
         data = one.socket.recv(_CHUNK)
         self._to_stdin += data
+        if not data and gone:
+            self._let_go(one)
+            return
         if not data:  # it writes no more, and may go on reading
             one.stdin, self._stdin_ends = False, True
         self._feed()

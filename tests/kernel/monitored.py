@@ -93,7 +93,9 @@ def directory_of(name: str) -> HostPath:
 
 
 def simple(name: str, argv: Sequence[str]) -> Request:
-    """Return a request for a program without any container."""
+    """Return a request for a program without any container, with an empty log."""
+    for old in ("log", "log.1"):
+        Path(directory_of(name), old).unlink(missing_ok=True)
     return Request(name, directory_of(name), Plan(Chdir("/"), Exec(list(argv))))
 
 

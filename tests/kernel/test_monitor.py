@@ -1,0 +1,355 @@
+"""A monitor keeps what its container writes and how it ends, and dies with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labkit.host import Host, probe
+from labkit.linux.views import HostPath
+from labkit.plan import Plan, handle, step
+from labkit.primitives.clone import PutIntoCgroup
+from labkit.runtime.attached import MOST_PENDING
+from labkit.runtime.burial import KIND
+from labkit.runtime.ending import ending_in
+from labkit.runtime.fork_server import ForkServer, Monitored, ending_of
+from labkit.runtime.log import LONGEST, entries_in
+from labkit.sweep import left, sweep
+from tests.kernel.monitored import (
+    Parts,
+    directory_of,
+    monitor_of,
+    nothing_is_left_of,
+    parts,
+    said,
+    simple,
+)
+from tests.kernel.standing import stand
+from tests.kernel.watching import becomes_true, children_of, is_gone
+from tests.support.skips import need
+
+SLEEP = ("sleep", "1000")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """One server for all tests of the module."""
+    one = ForkServer.at(HostPath(str(tmp_path_factory.mktemp("server"))))
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def whole(host: Host) -> Iterator[Parts]:
+    """A container with everything: layers, a cgroup, all namespaces."""
+    need("root", host.privilege.root, "these containers are root's")
+    with parts("watched", host) as one:
+        yield one
+
+
+def log_of(box: Monitored, stream: str = "stdout") -> bytes:
+    """Return what a container wrote to a stream, byte for byte."""
+    entries = [e["log"] for e in entries_in(box.directory) if e["stream"] == stream]
+    return "".join(entries).encode("utf-8", "surrogateescape")
+
+
+def run(server: ForkServer, name: str, script: str) -> Monitored:
+    """Run a script to its end, and until its monitor has left."""
+    box = server.start(simple(name, ["sh", "-c", script]))
+    box.wait_until_gone()
+    return box
+
+
+def test_both_streams_are_kept_apart(server: ForkServer) -> None:
+    box = run(server, "one", "echo out; echo err >&2")
+    assert (log_of(box), log_of(box, "stderr")) == (b"out\n", b"err\n")
+
+
+def test_every_entry_has_its_time(server: ForkServer) -> None:
+    (entry,) = entries_in(run(server, "one", "echo x").directory)
+    year = time.strftime("%Y", time.gmtime())
+    assert entry["time"].startswith(f"{year}-") and entry["time"].endswith("Z")
+
+
+def test_what_is_no_text_stays_what_it_was(server: ForkServer) -> None:
+    box = run(server, "one", r"printf '\377\376\000x\n'")
+    assert log_of(box) == b"\xff\xfe\x00x\n"
+
+
+def test_a_huge_line_is_kept_in_pieces_and_not_in_memory(server: ForkServer) -> None:
+    script = "head -c 20000000 /dev/zero | tr '\\0' x; echo; sleep 1000"
+    box = server.start(simple("one", ["sh", "-c", script]))
+    monitor = monitor_of("one")
+    logs = [Path(box.directory, name) for name in ("log", "log.1")]
+    assert becomes_true(lambda: sum_of_sizes(logs) > 20_000_000)
+    pages = Path(f"/proc/{monitor}/statm").read_text().split()[1]
+    assert int(pages) * 4096 < 40_000_000
+    box.kill()
+    box.wait_until_gone()
+    entries = list(entries_in(box.directory))
+    assert max(len(entry["log"]) for entry in entries) == LONGEST
+    assert log_of(box) == b"x" * 20_000_000 + b"\n"
+
+
+def sum_of_sizes(paths: list[Path]) -> int:
+    """Return how long some files are together, as far as they are there."""
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def test_the_log_has_a_bound(server: ForkServer) -> None:
+    script = "seq 100000"
+    request = replace(simple("one", ["sh", "-c", script]), log_bytes=400_000)
+    box = server.start(request)
+    box.wait_until_gone()
+    sizes = [Path(box.directory, name).stat().st_size for name in ("log", "log.1")]
+    assert sum(sizes) <= 400_000
+    assert log_of(box).endswith(b"99999\n100000\n")
+
+
+def test_who_is_attached_gets_frames_and_may_write(server: ForkServer) -> None:
+    request = replace(simple("one", ["cat"]), stdin=True, hold=True)
+    box = server.start(request)
+    end = box.attach(stdin=True)
+    box.go_on()
+    end.sendall(b"hello\n")
+    assert end.recv(100) == b"\x01\x00\x00\x00\x00\x00\x00\x06hello\n"
+    end.shutdown(socket.SHUT_WR)
+    ending = box.wait(10)
+    assert ending is not None and ending.code == 0
+    assert end.recv(100) == b""
+    end.close()
+    box.wait_until_gone()
+
+
+def test_who_lets_go_changes_nothing(server: ForkServer) -> None:
+    request = replace(simple("one", ["cat"]), stdin=True)
+    box = server.start(request)
+    box.attach(stdin=True).close()
+    end = box.attach(stdin=True)
+    end.sendall(b"still\n")
+    assert end.recv(100).endswith(b"still\n")
+    end.close()
+    box.kill()
+    box.wait_until_gone()
+
+
+def test_a_slow_reader_gets_all_of_it(server: ForkServer) -> None:
+    count = 4 * MOST_PENDING
+    script = f"head -c {count} /dev/zero"
+    box = server.start(replace(simple("one", ["sh", "-c", script]), hold=True))
+    end = box.attach()
+    box.go_on()
+    time.sleep(0.2)
+    end.settimeout(10)
+    got = b"".join(iter(lambda: end.recv(65536), b""))
+    assert got.count(b"\0") >= count
+    end.close()
+    box.wait_until_gone()
+
+
+def test_without_stdin_there_is_nothing_to_read(server: ForkServer) -> None:
+    assert log_of(run(server, "one", "wc -c")).strip() == b"0"
+
+
+def test_an_orphan_is_reaped(server: ForkServer) -> None:
+    box = server.start(simple("one", ["sh", "-c", "(true & ) ; sleep 1000"]))
+    monitor = monitor_of("one")
+    assert becomes_true(lambda: children_of(monitor) == [box.pid])
+    box.kill()
+    box.wait_until_gone()
+
+
+def test_what_the_program_left_behind_ends_with_it(server: ForkServer) -> None:
+    box = run(server, "one", "setsid sleep 1000 & echo $!")
+    assert is_gone(int(log_of(box)))
+
+
+def test_a_whole_container_leaves_nothing(server: ForkServer, whole: Parts) -> None:
+    box = server.start(whole.request(["sh", "-c", "hostname; cat /proc/self/cgroup"]))
+    ending = box.wait(10)
+    assert ending is not None and ending.code == 0 and not ending.oom_killed
+    box.wait_until_gone()
+    assert log_of(box).startswith(b"watched\n")
+    assert nothing_is_left_of(whole)
+
+
+def test_one_that_is_killed_for_memory_says_so(
+    server: ForkServer, whole: Parts
+) -> None:
+    plan = whole.plan(["sh", "-c", "x=$(tail /dev/zero)"])
+    limited = [
+        part
+        for one in plan
+        for part in ([limit_memory(whole), one] if is_move(one) else [one])
+    ]
+    box = server.start(whole.request_for(Plan(*limited)))
+    ending = box.wait(30)
+    assert ending is not None and ending.oom_killed
+    box.wait_until_gone()
+
+
+def is_move(one: object) -> bool:
+    return isinstance(one, PutIntoCgroup)
+
+
+def limit_memory(one: Parts) -> object:
+    """Return a step that limits a container's memory to a few megabytes."""
+    from labkit.primitives.cgroups.settings import LimitCgroup
+
+    names = {"": "memory.max", "memory": "memory.limit_in_bytes"}
+    swap = {"": "memory.swap.max", "memory": "memory.swappiness"}
+    writes = [
+        (HostPath(f"{place.directory}/{files[place.controller]}"), text)
+        for place in one.places
+        for files, text in ((names, "20000000"), (swap, "0"))
+        if place.controller in files
+        and (place.controller == "memory" or files is names)
+    ]
+    return LimitCgroup(one.name, tuple(writes))
+
+
+class TestDeaths:
+    """Whoever is killed, at whatever step: nothing half-made is left."""
+
+    def test_the_notebooks_death_changes_nothing(self, server: ForkServer) -> None:
+        pid = os.fork()
+        if pid == 0:
+            server.start(simple("one", ["sh", "-c", "sleep 0.2; echo still; exit 5"]))
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(pid, 0)
+        directory = directory_of("one")
+        assert becomes_true(lambda: monitor_of("one") == 0)
+        ending = ending_in(directory)
+        assert ending is not None and ending.code == 5
+        assert "still" in said("one")
+
+    def test_a_monitors_death_ends_its_container(
+        self, server: ForkServer, whole: Parts
+    ) -> None:
+        box = server.start(whole.request(SLEEP))
+        os.kill(monitor_of(whole.name), signal.SIGKILL)
+        assert becomes_true(lambda: is_gone(box.pid))
+        assert ending_in(box.directory) is None
+        ending = ending_of(whole.name, box.directory)
+        assert ending is not None and ending.lost and ending.code is None
+        assert nothing_but_the_socket(whole)
+        box.close()
+
+    def test_a_sweep_finds_it_as_well(self, server: ForkServer, whole: Parts) -> None:
+        box = server.start(whole.request(SLEEP))
+        os.kill(monitor_of(whole.name), signal.SIGKILL)
+        box.close()
+        assert becomes_true(lambda: is_gone(box.pid))
+        host = probe()
+        assert "monitor watched" in left(host).text()
+        assert "removed: monitor watched" in sweep(host).text()
+        ending = ending_in(box.directory)
+        assert ending is not None and ending.lost
+        assert nothing_but_the_socket(whole)
+
+    def test_a_sweep_leaves_a_container_alone_that_is_watched(
+        self, server: ForkServer, whole: Parts
+    ) -> None:
+        box = server.start(whole.request(SLEEP))
+        sweep(probe())
+        assert not is_gone(box.pid)
+        box.kill()
+        box.wait_until_gone()
+
+    def test_the_monitor_may_be_killed_at_every_step(
+        self, server: ForkServer, whole: Parts
+    ) -> None:
+        for request_index in places_to_stand(whole):
+            pid = asked_for(server, whole, request_index, 60.0)
+            monitor = monitor_of(whole.name)
+            family = [child for one in children_of(monitor) for child in (one,)]
+            os.kill(monitor, signal.SIGKILL)
+            assert becomes_true(lambda: all(map(is_gone, family)))  # noqa: B023
+            os.waitpid(pid, 0)
+            ending = ending_of(whole.name, directory_of(whole.name))
+            assert ending is not None and ending.lost, request_index
+            assert nothing_but_the_socket(whole)
+
+    def test_the_notebook_may_be_killed_at_every_step(
+        self, server: ForkServer, whole: Parts
+    ) -> None:
+        for request_index in places_to_stand(whole):
+            pid = asked_for(server, whole, request_index, 0.05)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            assert becomes_true(lambda: nothing_is_left_of(whole))
+            ending = ending_in(directory_of(whole.name))
+            assert ending is not None and ending.code == 7, request_index
+
+    def test_the_server_may_be_killed_at_any_step(
+        self, whole: Parts, tmp_path: Path
+    ) -> None:
+        for request_index in places_to_stand(whole)[::4]:
+            one = ForkServer.at(HostPath(str(tmp_path)))
+            pid = asked_for(one, whole, request_index, 0.05)
+            os.kill(one.pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            assert becomes_true(lambda: nothing_is_left_of(whole))
+            ending = ending_in(directory_of(whole.name))
+            assert ending is not None and ending.code == 7, request_index
+
+    def test_the_monitor_may_be_killed_at_any_moment(
+        self, server: ForkServer, whole: Parts
+    ) -> None:
+        for _ in range(20):
+            pid = os.fork()
+            if pid == 0:
+                start_and_leave(
+                    server, whole.plan(["sh", "-c", "sleep 0.01; exit 7"]), whole
+                )
+            becomes_true(lambda: monitor_of(whole.name))
+            time.sleep(random.random() * 0.03)
+            monitor = monitor_of(whole.name)
+            if monitor:
+                os.kill(monitor, signal.SIGKILL)
+                assert becomes_true(lambda: is_gone(monitor))  # noqa: B023
+            os.waitpid(pid, 0)
+            ending_of(whole.name, directory_of(whole.name))
+            assert becomes_true(lambda: nothing_but_the_socket(whole))
+
+
+def places_to_stand(one: Parts) -> range:
+    """Return the places between the steps inside: behind Clone, up to the last."""
+    return range(3, len(one.plan(SLEEP)))
+
+
+def asked_for(server: ForkServer, one: Parts, index: int, seconds: float) -> int:
+    """Have another process ask for a container that stands for a while; return its pid.
+
+    Returns when the container stands.
+    """
+    Path(directory_of(one.name), "log").unlink(missing_ok=True)
+    steps = one.plan(["sh", "-c", "exit 7"]).steps
+    plan = Plan(*steps[:index], step(stand, seconds), *steps[index:])
+    pid = os.fork()
+    if pid == 0:
+        start_and_leave(server, plan, one)
+    assert becomes_true(lambda: "standing" in said(one.name)), index
+    return pid
+
+
+def start_and_leave(server: ForkServer, plan: Plan, one: Parts) -> None:
+    """Be a notebook that asks for a container, and ends when that runs."""
+    try:
+        server.start(one.request_for(plan))
+    finally:
+        os._exit(0)
+
+
+def nothing_but_the_socket(one: Parts) -> bool:
+    """Say whether nothing is left, but for a socket nobody listens at any more."""
+    gone = handle.find(KIND, one.name) is None
+    return gone and not any(map(os.path.exists, one.groups))
