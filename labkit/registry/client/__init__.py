@@ -2,7 +2,10 @@
 
     pull, push      a whole image: its documents and, side by side, its blobs
     login           keeping and forgetting a password
-    transfer        one blob: in from where it broke off, out whole or in chunks
+    together        several blobs side by side
+    download        one blob in, from where it broke off
+    upload          one blob out, whole or in chunks
+    referrers       who is about a manifest, where no registry keeps a list
     repository      the specification's endpoints as methods
     session         a request that is authorized, redirected and tried again
     tokens          answering a challenge

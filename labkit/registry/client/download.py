@@ -94,12 +94,12 @@ def _start(response: Response, descriptor: Descriptor, offset: int) -> int:
     start = 0
     if response.status == 206:
         said = response.headers.get("Content-Range", "")
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", said)
+        found = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d+|\*)", said)
         if found is None or int(found[1]) > offset:
             response.close()
             raise nonsense(f"GET {descriptor.digest.short}", f"Content-Range: {said!r}")
         start = int(found[1])
-    length = response.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")[:19]
     if length.isdecimal() and int(length) != descriptor.size - start:
         response.close()
         found_size = f"{int(length) + start} bytes instead of {descriptor.size}"

@@ -135,7 +135,9 @@ class _Upload:
         asking = Asking("GET", self._location, self._repository.push_scope)
         response = self._repository.session.once(asking)
         read(response, _LONGEST_ANSWER)
-        end = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range", ""))
+        end = re.fullmatch(
+            r"(?:bytes=)?0-(\d{1,18})", response.headers.get("Range", "")
+        )
         if response.status != 204 or end is None:
             begun = self._repository.mount(self._descriptor.digest, "")
             self._go_on_at(begun or Begun(self._location))

@@ -11,10 +11,11 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 import labkit
@@ -75,7 +76,7 @@ class Wire:
         self._patience, self._context = patience, _context(trust)
         if trust.insecure:  # who said so need not be told with each request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[str, PoolManager] = {}
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], body: Content = b""
@@ -104,7 +105,7 @@ class Wire:
         for pool in self._pools.values():
             pool.clear()
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
+    def _pool(self, url: str) -> PoolManager:
         proxy = _proxy(url)
         if proxy not in self._pools:
             patience = self._patience
@@ -116,11 +117,7 @@ class Wire:
                 "maxsize": _CONNECTIONS,
                 "blocksize": _BLOCK,
             }
-            self._pools[proxy] = (
-                urllib3.ProxyManager(proxy, **how)
-                if proxy
-                else urllib3.PoolManager(**how)
-            )
+            self._pools[proxy] = _behind(proxy, how) if proxy else PoolManager(**how)
         return self._pools[proxy]
 
 
@@ -201,6 +198,13 @@ def _proxy(url: str) -> str:
     if not found or proxy_bypass(parts.netloc, proxies) or loopback(host):
         return ""
     return found if "://" in found else f"http://{found}"
+
+
+def _behind(proxy: str, how: dict[str, Any]) -> PoolManager:
+    parts = urlsplit(proxy)
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    words = urllib3.make_headers(proxy_basic_auth=login) if parts.username else {}
+    return urllib3.ProxyManager(proxy, proxy_headers=words, **how)
 
 
 def loopback(host: str) -> bool:

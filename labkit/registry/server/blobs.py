@@ -15,8 +15,8 @@ from labkit.registry.server.exchange import Answer, Request
 from labkit.registry.server.refusals import Refused
 from labkit.registry.server.storage import Repository, digest_in
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_CHUNK = re.compile(r"(\d+)-(\d+)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_CHUNK = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
 def get(repository: Repository, request: Request, digest: str) -> Answer:
@@ -26,10 +26,9 @@ def get(repository: Repository, request: Request, digest: str) -> Answer:
     Spec: distribution-spec, "Pulling blobs"; RFC 9110, 14.
     """
     name = digest_in(digest)
-    file = repository.open_blob(name)
-    if request.method == "HEAD":
-        # Whoever pushes asks so; the garbage collection must see that it is wanted.
-        repository.blobs.add(name)
+    # Whoever pushes asks with HEAD; the garbage collection must see that it is wanted.
+    pusher = request.method == "HEAD"
+    file = (repository.open_for_pusher if pusher else repository.open_blob)(name)
     size = os.fstat(file.fileno()).st_size
     headers = _about(name) | {
         "Content-Type": "application/octet-stream",

@@ -125,7 +125,12 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _exchange
 
     def _request(self, body: Body) -> Request:
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+            query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=100)
+        except ValueError as wrong:
+            status = HTTPStatus.BAD_REQUEST
+            raise Refused("UNSUPPORTED", f"the URL: {wrong}", status) from wrong
         host = self.headers.get("Host", "")
         if not _HOST.fullmatch(host):
             host = self.server.url.partition("://")[2]
@@ -133,7 +138,7 @@ class _Connection(BaseHTTPRequestHandler):
         return Request(
             self.command,
             unquote(parts.path),
-            parse_qs(parts.query, keep_blank_values=True, max_num_fields=100),
+            query,
             self._lower_headers(),
             f"{scheme}://{host}",
             body,
@@ -151,7 +156,7 @@ class _Connection(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return _Chunked(self.rfile)
         length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal():
+        if not re.fullmatch("[0-9]{1,18}", length):
             self.close_connection = True
             raise Refused("SIZE_INVALID", f"Content-Length: {length[:50]}")
         return _Sized(self.rfile, int(length))

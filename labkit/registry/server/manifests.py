@@ -56,7 +56,9 @@ def put(repository: Repository, request: Request, which: str) -> Answer:
         repository.manifests.add_text(digest, kind)
         if subject.value:
             about = digest_in(subject.text("digest"))
-            repository.referrers(about).add_text(digest, _descriptor(fields, data))
+            repository.referrers(about).add_text(
+                digest, _descriptor(fields, digest, data)
+            )
         for tag in tags:
             repository.tag(tag, digest)
     headers = {"Location": f"/v2/{repository.name}/manifests/{digest}"} | _about(digest)
@@ -167,14 +169,14 @@ def _must_be_there(repository: Repository, part: Fields) -> None:
         raise Refused("MANIFEST_BLOB_UNKNOWN", message)
 
 
-def _descriptor(fields: Fields, data: bytes) -> str:
+def _descriptor(fields: Fields, digest: Digest, data: bytes) -> str:
     own = fields.text("mediaType", "")
     config = fields.part("config")
     default = config.text("mediaType", "") if config.value else ""
     document = {
         "mediaType": own or media_types.MANIFEST,
         "size": len(data),
-        "digest": Digest.of(data),
+        "digest": digest,
         "artifactType": fields.text("artifactType", "") or default,
         "annotations": fields.mapping("annotations"),
     }

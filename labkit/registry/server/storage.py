@@ -141,9 +141,24 @@ class Repository:
 
         Raises: Refused (BLOB_UNKNOWN).
         """
+        missing = Refused("BLOB_UNKNOWN", f"{self.name} has no blob {digest}")
         if not self.blobs.has(digest):
-            raise Refused("BLOB_UNKNOWN", f"{self.name} has no blob {digest}")
-        return self.storage.blob(digest).open("rb")
+            raise missing
+        try:
+            return self.storage.blob(digest).open("rb")
+        except FileNotFoundError as lost:
+            # Somebody else removed the file: then it had better be pushed again.
+            raise missing from lost
+
+    def open_for_pusher(self, digest: Digest) -> BinaryIO:
+        """Open a blob for somebody who asks whether it is there, and make it young.
+
+        Raises: Refused (BLOB_UNKNOWN).
+        """
+        with self.storage.pushing():
+            file = self.open_blob(digest)
+            self.blobs.add(digest)
+        return file
 
     def referrers(self, subject: Digest) -> Links:
         """Return the manifests that say they are about another one."""

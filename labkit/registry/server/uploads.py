@@ -171,6 +171,7 @@ def forget_stale(repository: Repository) -> None:
         with suppress(FileNotFoundError):
             if place.stat().st_mtime < oldest:
                 place.unlink()
+                repository.storage.hashings.pop(place.name, None)
 
 
 def _unknown(name: str) -> Refused:

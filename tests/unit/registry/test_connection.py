@@ -188,3 +188,15 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     argv = ["openssl", *words.split(), "-keyout", str(key)]
     subprocess.run(argv, check=True, capture_output=True)
     return certificate, key
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"GET /v2/app/tags/list?{'&'.join(['a=1'] * 200)} HTTP/1.1\r\n\r\n",
+        "GET http://[/v2/ HTTP/1.1\r\n\r\n",
+        f"PUT /v2/app/manifests/1 HTTP/1.1\r\nContent-Length: {'9' * 5000}\r\n\r\n",
+    ],
+)
+def test_numbers_and_urls_beyond_reason_are_refused(server: Server, head: str) -> None:
+    assert raw(server, head.encode()).startswith(b"HTTP/1.1 400 ")

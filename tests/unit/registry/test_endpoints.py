@@ -192,6 +192,7 @@ def test_a_cancelled_upload_is_gone(ask: Client) -> None:
         ("bytes=5-1", 416, None, "bytes */10"),
         ("bytes=10-", 416, None, "bytes */10"),
         ("bytes=-0", 416, None, "bytes */10"),
+        (f"bytes={'9' * 5000}-", 200, b"0123456789", None),
     ],
 )
 def test_a_part_of_a_blob(
@@ -314,6 +315,29 @@ def test_a_deleted_manifest_takes_its_tags_along(ask: Client) -> None:
     assert ask(f"DELETE /v2/app/manifests/{digest}")[0] == 202
     assert code(ask(f"GET /v2/app/manifests/{digest}")) == "MANIFEST_UNKNOWN"
     assert json.loads(ask("GET /v2/app/tags/list")[2])["tags"] == ["other"]
+
+
+def test_a_blob_whose_file_was_lost_can_be_pushed_again(
+    ask: Client, tmp_path: Path
+) -> None:
+    digest = ask.push("app", b"lost")
+    (tmp_path / "blobs/sha256" / digest.encoded).unlink()
+    assert code(ask(f"HEAD /v2/app/blobs/{digest}")) == "BLOB_UNKNOWN"
+    ask.push("app", b"lost")
+    assert ask(f"GET /v2/app/blobs/{digest}")[2] == b"lost"
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_a_referrer_is_listed_by_the_digest_that_it_was_pushed_with(
+    ask: Client, algorithm: str
+) -> None:
+    image = ask.push_manifest("app/manifests/1", manifest())
+    subject = {"mediaType": media_types.MANIFEST, "digest": image, "size": 1}
+    data = json.dumps(manifest(subject=subject)).encode()
+    digest = Digest.of(data, algorithm)
+    assert ask(f"PUT /v2/app/manifests/{digest}", data)[0] == 201
+    [found] = json.loads(ask(f"GET /v2/app/referrers/{image}")[2])["manifests"]
+    assert found["digest"] == digest
 
 
 def test_a_deleted_blob_is_gone_from_its_repository_only(ask: Client) -> None:

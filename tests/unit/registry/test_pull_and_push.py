@@ -276,7 +276,7 @@ def test_a_proxy_of_the_environment_is_asked_but_not_for_this_machine(
 ) -> None:
     with bad(tmp_path / "registry") as server:
         port = server.server_address[1]
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", "near.example")
         put_image(here, name_of(server))
         push(name_of(server), here, IN_A_HURRY)
@@ -285,7 +285,10 @@ def test_a_proxy_of_the_environment_is_asked_but_not_for_this_machine(
             session = Session(f"{host}:9", IN_A_HURRY)
             with session, pytest.raises(RegistryError):
                 session.ask(Asking("GET", "/v2/"))
-            assert bool(asked) == any("CONNECT" in line for line, _ in server.seen)
+            seen = server.asked(f"CONNECT {host}:9")
+            assert bool(asked) == bool(seen)
+            shown = {headers.get("proxy-authorization") for headers in seen}
+            assert shown <= {"Basic bWU6cEBzcw=="}  # me:p@ss
 
 
 def test_a_subject_is_noted_under_a_tag_where_no_list_is_kept(
