@@ -46,9 +46,13 @@ def is_intact(path: Path) -> bool:
 def what_it_is_for(machine: Machine) -> dict[str, Any]:
     """Return everything that a saved state depends on."""
     anywhere = dataclasses.replace(
-        machine, work="/work", scratch=Path("/scratch"), initramfs=Path("/initramfs")
+        machine,
+        work="/work",
+        kernel=Path("/kernel"),
+        initramfs=Path("/initramfs"),
+        scratch=Path("/scratch"),
     )
-    files = [machine.kernel, machine.image, places.artefact("scratch.img")]
+    files = [places.artefact("vmlinux"), machine.image, places.artefact("scratch.img")]
     return {
         "boot": _BOOT_ID.read_text().strip(),
         "qemu": qemu_version(),

@@ -1,4 +1,7 @@
-"""Copy a file with holes: an empty disk of a gigabyte takes the space of its contents.
+"""Files with holes: an empty disk of a gigabyte takes the space of its contents.
+
+    copy(source, target)     where the source has a hole, the copy has one, too
+    hollow(path)             nothing but a hole, of the same size
 
 Kernel: lseek(2), SEEK_DATA and SEEK_HOLE; copy_file_range(2).
 """
@@ -24,6 +27,14 @@ def copy(source: Path, target: Path) -> None:
                 position += os.sendfile(
                     here.fileno(), there.fileno(), None, end - position
                 )
+
+
+def hollow(path: Path) -> None:
+    """Make a file one hole: who has it mapped gives the memory back and reads zeros."""
+    with open(path, "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.truncate(0)
+        file.truncate(size)
 
 
 def _next_data(fd: int, position: int) -> int:

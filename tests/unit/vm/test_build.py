@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import marshal
+import mmap
 import os
 import stat
 import struct
@@ -23,7 +24,7 @@ from labkit.vm.kernel_image import unpack_kernel
 from labkit.vm.modules import in_load_order
 from labkit.vm.python_files import distributions
 from labkit.vm.settings import Settings
-from labkit.vm.sparse import copy
+from labkit.vm.sparse import copy, hollow
 
 
 def test_an_archive_holds_what_was_put_in() -> None:
@@ -152,6 +153,18 @@ def test_a_copy_has_the_holes_of_its_original(tmp_path: Path) -> None:
     copy(original, copied)
     assert copied.read_bytes() == original.read_bytes()
     assert copied.stat().st_blocks <= original.stat().st_blocks + 256
+
+
+def test_a_hollow_file_has_its_size_and_nothing_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000)
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as m,
+    ):
+        hollow(path)
+        assert m[:] == bytes(100_000)  # and no SIGBUS
+    assert (path.stat().st_size, path.stat().st_blocks) == (100_000, 0)
 
 
 def test_apt_without_a_mirror_says_so(tmp_path: Path) -> None:
