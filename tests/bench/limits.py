@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from labkit import loads, state
@@ -52,6 +52,14 @@ def run(box: Cgroup, *argv: str) -> Child:
     return child
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that a program in the group comes to."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def memory(box: Cgroup) -> str:
     """Take too much."""
     box.limit(memory="64M", swap=0)
@@ -88,9 +96,8 @@ def pids(box: Cgroup) -> str:
     """Fork without an end."""
     box.limit(pids=10)
     bomb = run(box, loads.path("processes"))
-    most, deadline = 0, time.monotonic() + 2
-    while time.monotonic() < deadline:
-        most = max(most, box.snapshot().pids)
+    until(lambda: box.snapshot().pids_refused > 0)
+    most = max(box.snapshot().pids for _ in range(100))
     refused = box.snapshot().pids_refused
     box.kill()
     bomb.stop()
@@ -101,7 +108,7 @@ def pids(box: Cgroup) -> str:
 def freeze(box: Cgroup) -> str:
     """Stop time for a process that computes."""
     child = run(box, loads.path("cpu"), "--seconds", "60")
-    time.sleep(1)
+    until(lambda: box.snapshot().cpu_usage_us > 100_000)
     began = time.monotonic()
     box.freeze()
     took = time.monotonic() - began
@@ -118,7 +125,7 @@ def freeze(box: Cgroup) -> str:
 def kill(box: Cgroup) -> str:
     """End all of them at once."""
     child = run(box, "-c", TWO_AT_ONCE)
-    time.sleep(1)
+    until(lambda: len(box.pids()) == 2)
     members, began = len(box.pids()), time.monotonic()
     box.kill()
     took = time.monotonic() - began
@@ -148,8 +155,9 @@ def pressure(box: Cgroup) -> str:
     file = Path(box.path(), "cpu.pressure")
     if not file.exists():
         return "version 1 counts it for the whole machine only"
-    before = waited_us(file)
     child = run(box, "-c", f"import os; os.sched_setaffinity(0, {{0}}); {TWO_AT_ONCE}")
+    until(lambda: len(box.pids()) == 2)
+    before = waited_us(file)
     time.sleep(3)
     waited = waited_us(file) - before
     box.kill()
