@@ -36,6 +36,12 @@ _SIGNED_ONLY = (
     # As root apt would drop to a user that can't write into our workspace.
     "-o", "APT::Sandbox::User=",
 )  # fmt: skip
+_MIRROR = "try again with a way to the package mirror (LABKIT_VM_APT: one for the VM)"
+_HINTS = {
+    "apt-get": _MIRROR,
+    "apt-cache": _MIRROR,
+    "dpkg-deb": "see whether the disk is full: df -h",
+}
 # What a package needs to run, and not what goes well with it.
 _NEEDED_ONLY = tuple(
     f"--no-{relation}"
@@ -135,11 +141,13 @@ def _own_directories(workspace: Path) -> tuple[str, ...]:
 
 
 def _failed(program: str, words: Sequence[str], failed: Exception) -> HostError:
-    output = getattr(failed, "stderr", None) or ""
-    errors = [line[3:] for line in output.splitlines() if line.startswith("E: ")]
+    lines = (getattr(failed, "stderr", None) or "").splitlines()
+    # apt's own errors begin with E:. dpkg-deb's first line is that of its tar.
+    errors = [line[3:] for line in lines if line.startswith("E: ")] or lines[:1]
+    verb = next(word for word in words if word != "-q")
     return HostError(
-        f"{program} {words[0]}: it failed",
-        "try again with a way to the package mirror; LABKIT_VM_APT names one for the VM",
+        f"{program} {verb}: it failed",
+        _HINTS[program],
         "apt-get(8)",
         meaning=errors[0] if errors else str(failed),
     )
