@@ -36,6 +36,8 @@ TITLES = {
     "09": "The runtime: what it is told",
     "11": "Images: layers from archives",
     "12": "Registries: who may fetch them",
+    "13": "Networks: a card and an address",
+    "14": "Data that stays: volumes",
     "": "My own",
 }
 _SECTION = re.compile(r"^# ---- (\d\d)?.* -+$")

@@ -119,6 +119,8 @@ PIDS = _limit("process limits", "pids")
 CPU = _limit("CPU limits", "cpu")
 IO = _limit("I/O limits", "io")
 FREEZE = _limit("freezing", "freezer")
+NFT = Need("nft", lambda host: "" if host.tool("nft") else "no program nft",
+           lambda host: "sudo apt-get install nftables")
 
 _CONTAINER = (STATE, BUSYBOX, NAMESPACES, MOUNTS, PROC, PIVOT_ROOT, OVERLAY, UPPER)
 _LIMITS = (MEMORY, PIDS, CPU)
@@ -138,5 +140,7 @@ CHAPTERS = (
     Chapter("09", "The runtime", (*_CONTAINER, ROOT), (MEMORY,)),
     Chapter("11", "Images", (STATE, BUSYBOX, NAMESPACES, OVERLAY, UPPER), (ROOT,)),
     Chapter("12", "Registries", (STATE, BUSYBOX)),
+    Chapter("13", "Networks", (*_CONTAINER, ROOT), (NFT,)),
+    Chapter("14", "Data that stays", _CONTAINER, (ROOT,)),
 )
 # fmt: on

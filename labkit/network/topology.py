@@ -11,7 +11,7 @@
 It is read from /proc, for each container by way of its first process; nothing is asked
 inside.
 
-Reading order: Topology, Place, Talk.
+Reading order: Topology, Place, Talk, routes.
 Left out: IPv6; what a namespace holds that no container with a lease is in.
 """
 
@@ -139,6 +139,21 @@ class Topology:
         yield from (f"{t.asks} talks to {t.answers}:{t.port}" for t in self.talks)
 
 
+def routes(table: Path) -> Iterator[Route]:
+    """Read the routes of a network namespace.
+
+    Args: table [/proc/PID/net/route, of any process in it].
+    Kernel: proc(5).
+    """
+    for line in _rows(table, 1):
+        link, destination, gateway, flags, _, _, _, mask, *_ = line.split()
+        if int(flags, 16) & _UP:
+            length = int(mask, 16).bit_count()
+            to = f"{_dotted(destination)}/{length}" if length else "default"
+            through = "" if int(gateway, 16) == 0 else _dotted(gateway)
+            yield Route(to, link, through)
+
+
 def _ports_of_bridges(running: Iterable[Lease]) -> dict[str, tuple[str, str]]:
     # A cable's end at the bridge has a name without meaning: the container's is told.
     bridges = {network.name: network.bridge for network in Network.all()}
@@ -160,7 +175,7 @@ def _place(
         name,
         tuple(sorted(links, key=lambda link: (link.bridge, link.name))),
         tuple(_addresses(folder / "fib_trie")),
-        tuple(_routes(folder / "route")),
+        tuple(routes(folder / "route")),
     )
 
 
@@ -173,16 +188,6 @@ def _addresses(table: Path) -> Iterator[str]:
             if address not in seen and not address.startswith("127."):
                 seen.add(address)
                 yield address
-
-
-def _routes(table: Path) -> Iterator[Route]:
-    for line in _rows(table, 1):
-        link, destination, gateway, flags, _, _, _, mask, *_ = line.split()
-        if int(flags, 16) & _UP:
-            length = int(mask, 16).bit_count()
-            to = f"{_dotted(destination)}/{length}" if length else "default"
-            through = "" if int(gateway, 16) == 0 else _dotted(gateway)
-            yield Route(to, link, through)
 
 
 def _talks(lease: Lease, owners: dict[str, str]) -> Iterator[Talk]:

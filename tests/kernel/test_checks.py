@@ -31,10 +31,12 @@ MISTAKES = [(task, mistake) for task in TASKS for mistake in task.mistakes]
 SEEDS = ("one", "two", "three")
 
 MODULES = """
-import base64, json, os, re, signal, stat, sys
+import base64, ipaddress, json, os, re, signal, stat, sys
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
-from labkit.linux import proc
+from labkit.linux import MS, proc
+from labkit.linux.flags import MOUNT_ATTR
+from labkit.linux.structs import MountAttributes
 """
 
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)

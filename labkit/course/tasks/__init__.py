@@ -5,9 +5,11 @@ from __future__ import annotations
 from labkit.course.task import Exercise, Task
 from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
 from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
+from labkit.course.tasks.data import EXERCISE as DATA_THAT_STAYS
 from labkit.course.tasks.images import EXERCISE as IMAGES
 from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
 from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
+from labkit.course.tasks.networks import EXERCISE as NETWORKS
 from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
 from labkit.course.tasks.privileges import EXERCISE as PRIVILEGES
 from labkit.course.tasks.process import EXERCISE as A_PROCESS
@@ -28,6 +30,8 @@ EXERCISES: tuple[Exercise, ...] = (
     THE_RUNTIME,
     IMAGES,
     REGISTRIES,
+    NETWORKS,
+    DATA_THAT_STAYS,
 )
 
 
