@@ -159,7 +159,7 @@ class SetDumpable(Step):
     Raises: nothing.
     Needs: nothing.
     Kernel: prctl(2), PR_SET_DUMPABLE; ptrace(2), Ptrace access mode checking.
-    Left out: whoever has CAP_SYS_PTRACE over it: for them, see labkit/runtime/sealed.py.
+    Left out: whoever has CAP_SYS_PTRACE over it; for them labkit/runtime/sealed.py.
     """
 
     man: ClassVar[tuple[str, ...]] = ("prctl(2)", "ptrace(2)")

@@ -15,10 +15,12 @@ Reading order as above. Left out: Linux before 5.6, which has no openat2.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import ClassVar
 
+from labkit.errors import StateError, SyscallError
 from labkit.linux.flags import RESOLVE, O
 from labkit.linux.structs import OpenHow
 from labkit.linux.syscalls import Linux
@@ -40,6 +42,27 @@ def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
     Kernel: openat2(2), since Linux 5.6.
     """
     return linux.openat2(AT_FDCWD, path.lstrip("/") or ".", OpenHow(flags, 0, _SAFELY))
+
+
+def refuse_link(linux: Linux, path: str) -> None:
+    """Refuse a place to which a link leads: what lies there would be elsewhere, too.
+
+    Args: path [container path, which exists].
+    Raises: StateError.
+    Needs: nothing beyond the permissions.
+    Kernel: openat2(2), RESOLVE_NO_SYMLINKS.
+    """
+    way = OpenHow(O.PATH, 0, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS)
+    try:
+        linux.close(linux.openat2(AT_FDCWD, path.lstrip("/") or ".", way))
+    except SyscallError as refused:
+        if refused.errno != errno.ELOOP:
+            raise
+        raise StateError(
+            f"{path} must be mounted on ordinary directory: a link leads there",
+            "make it a directory in the image",
+            meaning="masked paths below it could be reached beside their masks",
+        ) from None
 
 
 def directory_in_root(linux: Linux, path: str, links: int = _MOST_LINKS) -> int:

@@ -27,6 +27,7 @@ from labkit.primitives.inside_root import (
     file_in_root,
     is_directory,
     open_in_root,
+    refuse_link,
     through,
 )
 from labkit.primitives.mount_options import MountOptions
@@ -37,6 +38,7 @@ from labkit.primitives.root import Chdir, PivotRoot
 from labkit.values import dataclass
 
 _UNCHANGED = MountAttributes()
+_MASKED = ("proc", "sysfs")
 _RULES: tuple[Rule, ...] = (
     Requires(Chdir, "the working directory is the root that the target is walked in"),
     After(
@@ -81,19 +83,20 @@ class MountInside(Step):
         return f"mount {self.fstype} on {self.target}"
 
     def apply(self, linux: Linux) -> int | None:
-        options = self.options
-        what = (self.source or self.fstype, self.fstype, options.flags)
         if not self.in_root:
-            _mount(linux, f".{self.target}", what, options.data)
+            self._mount(linux, f".{self.target}", self.options.data)
             return None
         fd = directory_in_root(linux, self.target)
-        _mount(linux, through(fd), what, self._data(linux, fd))
-        if options.copy_up:
-            _fill(linux, fd, self.target)
+        if self.fstype in _MASKED:
+            refuse_link(linux, self.target)
+        self._mount(linux, through(fd), self._data(linux, fd))
+        _finish(linux, fd, self.target, self.options)
         linux.close(fd)
-        if options.propagation:
-            _set_propagation(linux, self.target, options.propagation)
         return None
+
+    def _mount(self, linux: Linux, target: str, data: str) -> None:
+        source = self.source or self.fstype
+        linux.mount(source, target, self.fstype, self.options.flags, data or None)
 
     def _data(self, linux: Linux, fd: int) -> str:
         # A tmpfs would have 1777; where an image has a directory, it has its reasons.
@@ -194,16 +197,18 @@ def change(linux: Linux, mount: str | int, options: MountOptions) -> None:
         linux.mount_setattr(mount, alone)
 
 
-def _mount(linux: Linux, target: str, what: tuple[str, str, MS], data: str) -> None:
-    source, fstype, flags = what
-    linux.mount(source, target, fstype, flags, data or None)
-
-
 def _attach(linux: Linux, mount_fd: int, target: str) -> None:
     make = directory_in_root if is_directory(linux, mount_fd) else file_in_root
     target_fd = make(linux, target)
     linux.move_mount(mount_fd, target_fd)
     linux.close(target_fd)
+
+
+def _finish(linux: Linux, hidden: int, target: str, options: MountOptions) -> None:
+    if options.copy_up:
+        _fill(linux, hidden, target)
+    if options.propagation:
+        _set_propagation(linux, target, options.propagation)
 
 
 def _fill(linux: Linux, hidden: int, target: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.linux.syscalls import Linux
-from labkit.primitives import hooks as primitive
+from labkit.primitives.program import hooks as primitive
 from labkit.runtime.spec.mounts import Hook
 
 

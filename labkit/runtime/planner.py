@@ -28,11 +28,11 @@ from labkit.plan.plan import Plan
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetDumpable
 from labkit.primitives.clone import PutIntoCgroup
-from labkit.primitives.console import OpenConsole
-from labkit.primitives.hooks import RunHooks, RunHooksInside
 from labkit.primitives.leftovers import NewSession
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.process import Fork
+from labkit.primitives.program.console import OpenConsole
+from labkit.primitives.program.hooks import RunHooks, RunHooksInside
 from labkit.primitives.user import SetUser
 from labkit.runtime.hooks import primitive_hook
 from labkit.runtime.planner_cgroup import cgroup_steps
@@ -40,8 +40,9 @@ from labkit.runtime.planner_namespaces import enter_kinds, namespace_steps, uts_
 from labkit.runtime.planner_process import (
     check_process,
     early_steps,
-    last_steps,
+    late_filters,
     process_steps,
+    program,
 )
 from labkit.runtime.planner_root import enter_steps, inside_steps, mount_steps
 from labkit.runtime.situation import Situation, Target
@@ -70,13 +71,15 @@ def create_plan(spec: Spec, host: Host, situation: Situation) -> Plan:
         *mount_steps(spec, host, situation),
         *_hooks_outside(spec, situation),
         *enter_steps(spec, situation),
-        *inside_steps(spec, situation),
         NewSession(),  # late, because during a move between cgroups it would wait
+        # Before inside_steps, because /dev may become read-only there.
         *_console(process, situation.console_fd, mount=True),
+        *inside_steps(spec, situation),
         *(process_steps(process, spec, host, situation) if process else ()),
         *([situation.gate] if situation.gate else ()),
+        *(late_filters(process, spec, situation) if process else ()),
         *_hooks("startContainer", spec.hooks.start_container, spec, situation),
-        *(last_steps(process, spec, situation) if process else ()),
+        *([program(process, situation)] if process else ()),
     )
 
 
@@ -107,7 +110,8 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
         NewSession(),
         *_console(process, target.console_fd, mount=False),
         *process_steps(process, spec, host, there),
-        *last_steps(process, spec, there),
+        *late_filters(process, spec, there),
+        program(process, there),
     )
 
 

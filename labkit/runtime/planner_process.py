@@ -10,7 +10,6 @@ from labkit.linux.privilege_flags import RLIMIT
 from labkit.linux.structs import SchedulingAttributes
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetNoNewPrivileges
-from labkit.primitives.init import RunUnderInit
 from labkit.primitives.leftovers import CheckDirectory, CloseOnExec, JoinSessionKeyring
 from labkit.primitives.limits import (
     IO_CLASSES,
@@ -24,6 +23,7 @@ from labkit.primitives.limits import (
     SetScheduler,
 )
 from labkit.primitives.program import FindProgram, RunProgram
+from labkit.primitives.program.init import RunUnderInit
 from labkit.primitives.root import Chdir
 from labkit.primitives.user import SetUmask, SetUser
 from labkit.runtime.planner_privileges import (
@@ -72,18 +72,22 @@ def process_steps(
     ]
 
 
-def last_steps(process: Process, spec: Spec, situation: Situation) -> list[Step]:
-    """Return what comes after the wait for `start`: the filter if it can, the program.
+def late_filters(process: Process, spec: Spec, situation: Situation) -> list[Step]:
+    """Return the filter where it can be loaded after the wait for `start`.
 
-    The filter as late as possible, so that it need not allow what we still do.
+    As late as possible, so that it need not allow what we still do; but before the
+    hooks that run inside, because those are to be held by it.
     """
-    filters = seccomp_steps(spec.linux.seccomp, situation.kept_programs)
+    if not process.no_new_privileges:
+        return []
+    return seccomp_steps(spec.linux.seccomp, situation.kept_programs)
+
+
+def program(process: Process, situation: Situation) -> Step:
+    """Return the last step: the program."""
     env = tuple(_named(entry) for entry in process.env)
     run = RunUnderInit if situation.init else RunProgram
-    return [
-        *(filters if process.no_new_privileges else ()),
-        run(process.args, env, process.user.uid),
-    ]
+    return run(process.args, env, process.user.uid)
 
 
 def check_process(process: Process) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import DocumentError
-from labkit.primitives.accounts import home_of, identity
+from labkit.primitives.program.accounts import home_of, identity
 
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 web:x:33:33::/var/www:/bin/false

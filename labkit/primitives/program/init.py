@@ -24,7 +24,7 @@ from typing import NoReturn
 from labkit.errors import LabError, SyscallError, error_from_json
 from labkit.linux.privilege_flags import CLOSE_RANGE
 from labkit.linux.syscalls import Linux
-from labkit.primitives.program import RunProgram
+from labkit.primitives.program.running import RunProgram
 from labkit.values import dataclass
 
 _LAST_FD = 2**32 - 1

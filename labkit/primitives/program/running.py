@@ -16,7 +16,7 @@ from labkit.linux.flags import O
 from labkit.linux.syscalls import Linux
 from labkit.plan.program import become
 from labkit.plan.step import After, Rule, Step
-from labkit.primitives.accounts import home_of
+from labkit.primitives.program.accounts import home_of
 from labkit.primitives.root import Chdir
 from labkit.primitives.user import SetUser
 from labkit.values import dataclass
