@@ -9,7 +9,8 @@ They say of themselves that they are the lab's own. The same packages make the s
 digest on any day; on any machine, as long as its zlib packs alike.
 
 Modules: recipe and recipes say what is in an image; tree turns that into entries;
-archive packs entries as a layer; documents says what the image is; make does it once.
+archive packs entries as a layer; documents says what the image is; ready looks whether
+it is made already; make does it once.
 """
 
 from labkit.image.made.make import Made, NameTaken, make

@@ -4,6 +4,9 @@ A layer is in the store before its manifest, and the manifest before its name: a
 any moment leaves the image that was there before, or none, and blobs that `prune`
 removes. What has been made from the same recipe isn't made again.
 
+LABKIT_IMAGES may name a store in which somebody else has made them already, on a disk
+that goes from hand to hand in a workshop: then they are copied, and no mirror is asked.
+
 Reading order: make, Made, NameTaken.
 """
 
@@ -19,17 +22,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit import state
-from labkit.errors import LabError, StateError
-from labkit.image import manifest
+from labkit.errors import StateError
 from labkit.image.descriptor import Descriptor
 from labkit.image.made.archive import pack
-from labkit.image.made.documents import RECIPE, Baked, write_image
+from labkit.image.made.documents import Baked, write_image
+from labkit.image.made.ready import (
+    SOMEBODY_ELSES,
+    copy_ready_made,
+    find_image,
+    recipe_of,
+)
 from labkit.image.made.recipe import Layer, Recipe
 from labkit.image.made.recipes import find, layers_of
 from labkit.image.made.tree import Kitchen
-from labkit.image.manifest import Manifest
 from labkit.image.reference import Reference
-from labkit.image.store import NoSuchImage, Store
+from labkit.image.store import Store
 from labkit.packages.apt import Say
 
 # Changes with what this package makes of a recipe, where nothing else would show it.
@@ -49,6 +56,7 @@ class Made:
     recipe: Recipe
     descriptor: Descriptor
     layers: tuple[Baked, ...] = ()  # () when nothing had to be made
+    copied_from: str = ""
     seconds: float = 0.0
 
     def __repr__(self) -> str:
@@ -62,6 +70,8 @@ class Made:
     def line(self) -> str:
         """Say what it is and what it took."""
         own = f"the lab's own: {self.recipe.about}"
+        if self.copied_from:
+            return f"{self.recipe.name}: copied from {self.copied_from}; {own}"
         if not self.layers:
             return f"{self.recipe.name}: there already; {own}"
         plain = sum(one.packed.size for one in self.layers) / _MEGABYTE
@@ -97,16 +107,20 @@ class _Bakery:
         self._baked: dict[Layer, Baked] = {}
 
     def image(self, recipe: Recipe, *, replace: bool) -> Made:
-        start, reference = time.monotonic(), Reference.parse(recipe.name)
-        there = _find(self._store, reference)
-        if there and _made_from(self._store, there) == _digest(recipe):
+        start, wanted = time.monotonic(), _digest(recipe)
+        there = find_image(self._store, recipe.name)
+        made_from = recipe_of(self._store, there) if there else None
+        if there and made_from == wanted:
             return Made(recipe, there)
-        if there and not replace and _made_from(self._store, there) == "":
+        if made_from == SOMEBODY_ELSES and not replace:
             raise _taken(recipe.name)
+        copied, place = copy_ready_made(recipe.name, wanted, self._store)
+        if copied:
+            return Made(recipe, copied, copied_from=place)
         layers = tuple(map(self._layer, layers_of(recipe)))
-        image = write_image(recipe, layers, _digest(recipe), self._store)
-        self._store.tag(reference, image)
-        return Made(recipe, image, layers, time.monotonic() - start)
+        image = write_image(recipe, layers, wanted, self._store)
+        self._store.tag(Reference.parse(recipe.name), image)
+        return Made(recipe, image, layers, seconds=time.monotonic() - start)
 
     def _layer(self, layer: Layer) -> Baked:
         if layer not in self._baked:
@@ -114,26 +128,6 @@ class _Bakery:
             packed = pack(tree.entries, self._store)
             self._baked[layer] = Baked(layer, packed, tree.versions)
         return self._baked[layer]
-
-
-def _find(store: Store, reference: Reference) -> Descriptor | None:
-    try:
-        return store.resolve(reference)
-    except NoSuchImage:
-        return None
-
-
-def _made_from(store: Store, image: Descriptor) -> str | None:
-    # The recipe's digest; "" when somebody else has made it; None when it is damaged.
-    try:
-        document = manifest.parse(store.read(image))
-    except LabError:
-        return None
-    if not isinstance(document, Manifest) or RECIPE not in document.annotations:
-        return ""
-    blobs = (document.config, *document.layers)
-    whole = all(store.has(blob.digest) for blob in blobs)
-    return document.annotations[RECIPE] if whole else None
 
 
 def _digest(recipe: Recipe) -> str:

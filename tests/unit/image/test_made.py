@@ -21,6 +21,7 @@ from labkit.image import (
     Config,
     Descriptor,
     Digest,
+    DigestMismatch,
     Manifest,
     Reference,
     Store,
@@ -142,6 +143,32 @@ def test_an_image_of_somebody_else_keeps_its_name_unless_said_otherwise() -> Non
     assert store.resolve(ALPINE).digest == other.digest
     list(make(["alpine"], store, lambda line: None, replace=True))
     assert store.resolve(ALPINE).digest != other.digest
+
+
+def test_an_image_that_somebody_has_made_already_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = made(Store(HostPath(str(tmp_path / "disk")))).descriptor.digest
+    monkeypatch.setenv("LABKIT_IMAGES", str(tmp_path / "disk"))
+    copied = made(Store.default())
+    assert (copied.descriptor.digest, copied.layers) == (digest, ())
+    assert f"copied from {tmp_path / 'disk'}" in copied.line()
+    assert "there already" in made(Store.default()).line()
+
+
+def test_a_damaged_copy_is_refused_and_leaves_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Store(HostPath(str(tmp_path / "disk")))
+    layer = documents(disk, made(disk).descriptor)[0].layers[0]
+    path = Path(disk.path(layer.digest))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    monkeypatch.setenv("LABKIT_IMAGES", str(tmp_path / "disk"))
+    with pytest.raises(DigestMismatch):
+        made(Store.default())
+    assert Store.default().references() == {}
+    monkeypatch.delenv("LABKIT_IMAGES")
+    assert made(Store.default()).layers
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
