@@ -20,7 +20,7 @@ import os
 import stat
 from typing import ClassVar
 
-from labkit.errors import StateError, SyscallError
+from labkit.errors import LimitReached, StateError, SyscallError
 from labkit.linux.flags import RESOLVE, O
 from labkit.linux.structs import OpenHow
 from labkit.linux.syscalls import Linux
@@ -31,6 +31,8 @@ from labkit.values import dataclass
 
 _SAFELY = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 _MOST_LINKS = 40  # path_resolution(7)
+# EAGAIN: something was moved or mounted somewhere while a ".." was walked.
+_TRIES = 32
 
 
 def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
@@ -41,7 +43,14 @@ def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
     Needs: nothing beyond the permissions.
     Kernel: openat2(2), since Linux 5.6.
     """
-    return linux.openat2(AT_FDCWD, path.lstrip("/") or ".", OpenHow(flags, 0, _SAFELY))
+    how, below = OpenHow(flags, 0, _SAFELY), path.lstrip("/") or "."
+    for _ in range(_TRIES):
+        try:
+            return linux.openat2(AT_FDCWD, below, how)
+        except LimitReached as refused:
+            if refused.errno != errno.EAGAIN:
+                raise
+    return linux.openat2(AT_FDCWD, below, how)
 
 
 def refuse_link(linux: Linux, path: str) -> None:

@@ -29,7 +29,7 @@ from labkit.primitives.seccomp import (
 )
 
 _LIBRARY = "libseccomp.so.2"
-_VERSION = b"1"  # of what is kept: another one isn't read
+_VERSION = b"2"  # of what is kept: another one isn't read
 _NO_SUCH_CALL = -1  # seccomp.h, __NR_SCMP_ERROR
 _OPTIMIZE, _AS_A_TREE = 8, 2  # SCMP_FLTATR_CTL_OPTIMIZE
 
@@ -97,15 +97,26 @@ def _add(library: Any, context: Any, rules: Filter, rule: CallRule) -> None:
     wanted = action(rule.action, rule.number)
     if wanted == action(rules.default, rules.number):
         return  # libseccomp refuses what happens anyway
-    comparisons = [_comparison(one) for one in rule.conditions]
-    array = (_Comparison * len(comparisons))(*comparisons)
+    alternatives = [
+        (_Comparison * len(one))(*map(_comparison, one))
+        for one in _alternatives(rule.conditions)
+    ]
     for name in rule.names:
         call = library.seccomp_syscall_resolve_name(name.encode())
-        if call != _NO_SUCH_CALL:
+        for array in alternatives if call != _NO_SUCH_CALL else ():
             code = library.seccomp_rule_add_array(
-                context, wanted, call, len(comparisons), array
+                context, wanted, call, len(array), array
             )
             _check(code, f"rule for {name}")
+
+
+def _alternatives(conditions: tuple[Condition, ...]) -> list[tuple[Condition, ...]]:
+    # libseccomp takes one condition for each argument. Where a list has two for the
+    # same one, engines mean that either will do.
+    arguments = [one.argument for one in conditions]
+    if len(arguments) == len(set(arguments)):
+        return [conditions]
+    return [(one,) for one in conditions]
 
 
 def _comparison(condition: Condition) -> _Comparison:

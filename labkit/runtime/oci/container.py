@@ -239,8 +239,8 @@ def state_json(record: Record, status: str) -> Mapping[str, Any]:
     state = {
         "ociVersion": SPECIFICATION,
         "id": record.id,
-        "status": status,
         "pid": 0 if status == STOPPED else record.pid,
+        "status": status,
         "bundle": record.bundle,
     }
     return state | ({"annotations": record.annotations} if record.annotations else {})

@@ -35,6 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from labkit.plan.plan import Plan
     from labkit.runtime.oci.arguments import Given
     from labkit.runtime.oci.command import Call
 
@@ -57,7 +58,8 @@ def execute(call: Call) -> int:
       -c, --cap NAME...      one more capability
       --no-new-privs         it can't gain privileges
       --ignore-paused        also in a paused container: it runs when that goes on
-      --cgroup PATH          a cgroup below the container's, as "/inner"
+      --cgroup PATH...       a cgroup below the container's, as "/inner", or of one
+                             controller: "memory:/inner"
     """
     given = call.given
     container = Container(call.root, given.word(0, "the container's name"))
@@ -68,18 +70,19 @@ def execute(call: Call) -> int:
     call.log.warn_of_capabilities(process)
     target = Target(
         HostPid(record.pid),
-        places_of(record, given.text("cgroup")),
+        places_of(record, given.all("cgroup")),
         preserve_fds=given.number("preserve-fds"),
         kept_programs=kept_programs(call.root),
     )
-    spec = Spec.from_json(document)
+    spec, host = Spec.from_json(document), this_machine()
     if given.on("detach"):
         with closing(foreground.console(given)) as console:
-            _launch(process, spec, replace(target, console_fd=console.fd), given)
+            there = replace(target, console_fd=console.fd)
+            _launch(exec_plan(process, spec, host, there), call)
         return 0
     with foreground.Foreground(given, terminal=process.terminal) as here:
-        pid = _launch(process, spec, replace(target, console_fd=here.fd), given)
-        return here.wait(pid)
+        plan = exec_plan(process, spec, host, replace(target, console_fd=here.fd))
+        return here.wait(_launch(plan, call))
 
 
 def _check(container: Container, record: Record, given: Given) -> None:
@@ -92,9 +95,10 @@ def _check(container: Container, record: Record, given: Given) -> None:
         )
 
 
-def _launch(process: Process, spec: Spec, target: Target, given: Given) -> int:
-    launched = launch(exec_plan(process, spec, this_machine(), target))
-    if path := given.text("pid-file"):
+def _launch(plan: Plan, call: Call) -> int:
+    call.log.debug_plan(plan)
+    launched = launch(plan)
+    if path := call.given.text("pid-file"):
         write_pid(path, launched.pid)
     launched.close()
     return launched.pid

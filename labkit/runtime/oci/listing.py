@@ -7,7 +7,6 @@ import os
 import sys
 
 from labkit.runtime.oci.container import (
-    STOPPED,
     Container,
     Record,
     containers,
@@ -43,7 +42,8 @@ def list_all(call: Call) -> None:
     if call.given.on("quiet"):
         rows = [[record.id] for _, record in found]
     elif call.given.text("format") == "json":
-        print(json.dumps([_row(r, c.status(r)) for c, r in found]))
+        told = [_row(r, c.status(r)) for c, r in found]
+        print(json.dumps(told, separators=(",", ":")))
         return
     else:
         rows = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]]
@@ -65,7 +65,6 @@ def _row(record: Record, status: str) -> dict[str, Any]:
     # The specification's fields, and those that runc and crun print besides.
     return {
         **state_json(record, status),
-        "pid": 0 if status == STOPPED else record.pid,
         "rootfs": record.rootfs,
         "created": record.created,
         "owner": _owner(),

@@ -59,7 +59,25 @@ def _row(pid: int) -> list[str]:
     spent = f"{busy_s // 3600:02}:{busy_s // 60 % 60:02}:{busy_s % 60:02}"
     shown = command or f"[{name.partition('(')[2]}]"
     started = time.strftime("%H:%M", began)
-    return [str(uid), str(pid), fields[1], "0", started, _tty(fields[4]), spent, shown]
+    return [
+        _user(uid),
+        str(pid),
+        fields[1],
+        "0",
+        started,
+        _tty(fields[4]),
+        spent,
+        shown,
+    ]
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _boot_s() -> float:

@@ -9,19 +9,34 @@ from labkit.linux.views import HostPath
 from labkit.primitives.cgroups.place import Place
 from labkit.runtime.oci.container import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PROGRAMS = ".filters"
 
 
-def places_of(record: Record, below: str = "") -> tuple[Place, ...]:
+def places_of(record: Record, below: Iterable[str] = ()) -> tuple[Place, ...]:
     """Return where a container's cgroup lies.
 
-    Args: below [a cgroup below it, as "/inner"; "" for its own].
-    Raises: DocumentError for one that leads out.
+    Args: below [cgroups below it, as "/inner", or of some controllers alone, as
+        "cpu,cpuacct:/inner"; none for its own].
+    Raises: DocumentError for one that leads out, or a controller that it hasn't.
     """
-    inner = below.strip("/")
-    if ".." in inner.split("/"):
-        raise DocumentError(f"--cgroup {below}: leads out", "a path below, as /inner")
-    return tuple(_place(one, path, inner) for one, path in record.cgroups.items())
+    inner = dict.fromkeys(record.cgroups, "")
+    for text in below:
+        names, colon, path = text.rpartition(":")
+        inner |= dict.fromkeys(names.split(",") if colon else inner, path.strip("/"))
+        if ".." in path.split("/"):
+            raise DocumentError(
+                f"--cgroup: {path} is not a sub cgroup path", "a path below, as /inner"
+            )
+    if unknown := inner.keys() - record.cgroups.keys():
+        raise DocumentError(
+            f"--cgroup: unknown controller {', '.join(sorted(unknown))}",
+            f"one of {', '.join(record.cgroups) or 'none: it has one tree'}",
+        )
+    return tuple(_place(one, path, inner[one]) for one, path in record.cgroups.items())
 
 
 def kept_programs(root: str) -> HostPath:
