@@ -9,4 +9,12 @@ mounts       bind, propagation, proc, masks     chapter 05
 devices      the minimal /dev                   chapter 05
 overlay      layers, copy-up, whiteouts         chapter 06
              overlay_mount is its step, layers reads the directories
+
+capabilities, user, seccomp                     chapter 08
+limits, leftovers, sysctl, hidden_paths         what a process gives up, or mustn't see
+inside_root  paths in a root that isn't ours    chapters 09, 10
+             mount_inside, mount_options, device_inside, copy_up, shared_root,
+             move_root: what config.json mounts there
+clone, start_gate, parent_death                 how a container is born, and waits
+program      what it runs, and its terminal     chapter 09
 """
