@@ -206,8 +206,11 @@ def is_skeleton(function: Any) -> bool:
 
 def _does_nothing(function: Any) -> bool:
     # A body of `...` or `pass`, with or without a docstring, compiles to one of these.
+    # `return True` does, too, with another constant at the end.
     code = getattr(function, "__code__", None)
-    return code is not None and code.co_code in (_empty(), _documented())
+    if code is None or code.co_code not in (_empty(), _documented()):
+        return False
+    return code.co_consts[-1] is None
 
 
 def _empty() -> bytes:

@@ -34,6 +34,7 @@ TITLES = {
     "07": "A container",
     "08": "Privileges: root in pieces",
     "09": "The runtime: what it is told",
+    "10": "Break out: holes closed",
     "11": "Images: layers from archives",
     "12": "Registries: who may fetch them",
     "13": "Networks: a card and an address",

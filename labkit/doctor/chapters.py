@@ -138,6 +138,7 @@ CHAPTERS = (
     Chapter("07", "Your first container", _CONTAINER, (ROOT, *_LIMITS)),
     Chapter("08", "Privileges", (*_CONTAINER, ROOT), (USER_NAMESPACE,)),
     Chapter("09", "The runtime", (*_CONTAINER, ROOT), (MEMORY,)),
+    Chapter("10", "Break out", (*_CONTAINER, ROOT), ()),
     Chapter("11", "Images", (STATE, BUSYBOX, NAMESPACES, OVERLAY, UPPER), (ROOT,)),
     Chapter("12", "Registries", (STATE, BUSYBOX)),
     Chapter("13", "Networks", (*_CONTAINER, ROOT), (NFT,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labkit.course.task import Exercise, Task
+from labkit.course.tasks.break_out import EXERCISE as BREAK_OUT
 from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
 from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
 from labkit.course.tasks.data import EXERCISE as DATA_THAT_STAYS
@@ -28,6 +29,7 @@ EXERCISES: tuple[Exercise, ...] = (
     YOUR_FIRST_CONTAINER,
     PRIVILEGES,
     THE_RUNTIME,
+    BREAK_OUT,
     IMAGES,
     REGISTRIES,
     NETWORKS,
