@@ -134,8 +134,6 @@ def runs(store: Store, address: str) -> Iterator[Run]:
     if shutil.which("podman"):
         pull = ["pull", "--tls-verify=false", f"docker://{name}"]
         yield "pull: podman", lambda place: podman(place, *pull)
-        here = ["pull", f"oci:{layout}:{TAG}"]
-        yield "unpack: podman", lambda place: podman(place, *here)
 
 
 def skopeo_and_umoci(name: str, place: Path) -> None:
