@@ -246,7 +246,7 @@ def _above_leaf(parent: HostPath) -> HostPath:
 
 
 def fill_cpuset(linux: Linux, directory: HostPath) -> None:
-    """Give a new v1 group its parent's CPUs: without any it would take no process.
+    """Give a v1 group that has no CPUs its parent's: else it would take no process.
 
     Where cpuset shares a tree with cpu, that concerns a group of cpu's, too.
 
@@ -255,6 +255,7 @@ def fill_cpuset(linux: Linux, directory: HostPath) -> None:
     Kernel: cpuset(7).
     """
     for file in ("cpuset.cpus", "cpuset.mems"):
-        if os.path.exists(f"{directory}/{file}"):
+        path = f"{directory}/{file}"
+        if os.path.exists(path) and not linux.read_file(path).strip():
             of_parent = linux.read_file(f"{os.path.dirname(directory)}/{file}")
-            linux.write_file(f"{directory}/{file}", of_parent.strip())
+            linux.write_file(path, of_parent.strip())

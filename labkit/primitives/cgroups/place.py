@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import ClassVar, NamedTuple
 
 from labkit.errors import DocumentError, HostError
@@ -119,7 +120,8 @@ class MakeCgroup(Step):
             for directory in place.levels():
                 if place.controller == V2:
                     _hand_down(linux, HostPath(os.path.dirname(directory)))
-                if _make(linux, directory) and place.controller in ("cpuset", "cpu"):
+                _make(linux, directory)
+                if place.controller in ("cpuset", "cpu"):
                     fill_cpuset(linux, directory)
         return None
 
@@ -127,12 +129,10 @@ class MakeCgroup(Step):
         return f"{type(self).__name__}({self.name!r})"
 
 
-def _make(linux: Linux, directory: HostPath) -> bool:
-    try:
+def _make(linux: Linux, directory: HostPath) -> None:
+    # EEXIST: somebody's above it, or two controllers in one tree.
+    with suppress(FileExistsError):
         linux.mkdir(directory)
-    except FileExistsError:
-        return False  # EEXIST: somebody's above it, or two controllers in one tree
-    return True
 
 
 def _hand_down(linux: Linux, parent: HostPath) -> None:

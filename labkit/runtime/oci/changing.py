@@ -93,6 +93,10 @@ def _from_options(given: Given) -> dict[str, Any]:
     for option, (section, field) in _FIELDS.items():
         if option in given.options:
             document.setdefault(section, {})[field] = _amount(given, option)
+    memory = document.get("memory", {})
+    if memory.get("limit") == -1:
+        # Without a limit of its own, memory and swap together have none either.
+        memory.setdefault("swap", -1)
     return document
 
 
