@@ -95,9 +95,12 @@ class Container:
 
     def status(self, name: str) -> str:
         """Return a line of /proc/PID/status, as the host sees it."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        words = dict(line.split(":", 1) for line in lines)
+        words = dict(line.split(":", 1) for line in self.file("status").splitlines())
         return words[name].strip()
+
+    def file(self, name: str) -> str:
+        """Return a file of /proc/PID, as the host sees it."""
+        return Path(f"/proc/{self.pid}/{name}").read_text()
 
     def root(self, path: str) -> Path:
         """Return a path of its own, as the host sees it."""
