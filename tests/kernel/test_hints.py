@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import signal
+import socket
 import stat
 import threading
 import time
@@ -113,6 +114,39 @@ def seccomp_as_nobody(linux: Linux, stage: Stage) -> None:
     becomes_nobody(linux)
     allow_all = compiled(Filter("SCMP_ACT_ALLOW"))
     LoadSeccomp(allow_all).apply(linux)
+
+
+def rtnetlink_as_nobody(linux: Linux, stage: Stage) -> None:
+    becomes_nobody(linux)
+    linux.rtnetlink("link add", ifname="x0", kind="bridge")
+
+
+def route_through_a_stranger(linux: Linux, stage: Stage) -> None:
+    linux.unshare(CLONE.NEWNET)
+    linux.rtnetlink("link set", link="lo", state="up")
+    linux.rtnetlink("route add", dst="default", gateway="192.0.2.1")
+
+
+def two_links_of_one_name(linux: Linux, stage: Stage) -> None:
+    linux.unshare(CLONE.NEWNET)
+    for _ in range(2):
+        linux.rtnetlink("link add", ifname="x0", kind="bridge")
+
+
+def link_that_is_not_there(linux: Linux, stage: Stage) -> None:
+    linux.rtnetlink("link set", link="nosuchlink0", state="up")
+
+
+def link_of_an_unknown_kind(linux: Linux, stage: Stage) -> None:
+    linux.unshare(CLONE.NEWNET)
+    linux.rtnetlink("link add", ifname="x0", kind="nosuchkind")
+
+
+def connect_to_a_dead_socket(linux: Linux, stage: Stage) -> None:
+    path = f"{stage.path}/socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+    linux.connect(path)
 
 
 def openat2_through_proc(linux: Linux, stage: Stage) -> None:
@@ -493,6 +527,12 @@ PROVOKED: dict[Key, Provoke] = {
     ("capset", "", "EPERM"): capset_of_what_nobody_has,
     ("setrlimit", "", "EPERM"): setrlimit_above_the_hard_limit,
     ("seccomp", "", "EACCES"): seccomp_as_nobody,
+    ("rtnetlink", "", "EPERM"): rtnetlink_as_nobody,
+    ("rtnetlink", "route add", "ENETUNREACH"): route_through_a_stranger,
+    ("rtnetlink", "", "EEXIST"): two_links_of_one_name,
+    ("rtnetlink", "", "ENODEV"): link_that_is_not_there,
+    ("rtnetlink", "link add", "EOPNOTSUPP"): link_of_an_unknown_kind,
+    ("connect", "", "ECONNREFUSED"): connect_to_a_dead_socket,
     ("pivot_root", "", "EBUSY"): pivot_root_on_the_root_mount,
     ("pivot_root", "", "EINVAL"): pivot_root_on_another_mount,
     ("pivot_root", "", "EPERM"): pivot_root_as_nobody,
