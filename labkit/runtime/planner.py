@@ -40,6 +40,7 @@ from labkit.runtime.planner_namespaces import enter_kinds, namespace_steps, uts_
 from labkit.runtime.planner_process import (
     check_process,
     early_steps,
+    label_steps,
     late_filters,
     process_steps,
     program,
@@ -70,6 +71,7 @@ def create_plan(spec: Spec, host: Host, situation: Situation) -> Plan:
         *uts_steps(spec),
         *mount_steps(spec, host, situation),
         *_hooks_outside(spec, situation),
+        *(label_steps(process) if process else ()),
         *enter_steps(spec, situation),
         NewSession(),  # late, because during a move between cgroups it would wait
         # Before inside_steps, because /dev may become read-only there.
@@ -102,6 +104,7 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
     )
     return Plan(
         *early_steps(process),
+        *label_steps(process),
         SetDumpable(),
         JoinNamespaces(target.pid, enter_kinds(spec)),
         Fork(),

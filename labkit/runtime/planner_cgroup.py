@@ -103,6 +103,7 @@ def _disks(resources: Resources, version: int) -> Iterator[Setting]:
         ("write_bps", io.throttle_write_bps_device),
         ("read_iops", io.throttle_read_iops_device),
         ("write_iops", io.throttle_write_iops_device),
+        ("weight", io.weight_device),
     ):
         for one in limits:
             device = f"{one.major}:{one.minor}"

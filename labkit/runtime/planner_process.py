@@ -25,6 +25,7 @@ from labkit.primitives.limits import (
 from labkit.primitives.program import FindProgram, RunProgram
 from labkit.primitives.program.init import RunUnderInit
 from labkit.primitives.root import Chdir
+from labkit.primitives.security_label import APPARMOR, SELINUX, SetSecurityLabel
 from labkit.primitives.user import SetUmask, SetUser
 from labkit.runtime.planner_privileges import (
     bounding_steps,
@@ -43,6 +44,12 @@ def early_steps(process: Process | None) -> list[Step]:
     if process is None or process.oom_score_adj is None:
         return []
     return [SetOomScore(process.oom_score_adj)]
+
+
+def label_steps(process: Process) -> list[Step]:
+    """Return what has a security module hold the program to its label."""
+    labels = ((APPARMOR, process.apparmor_profile), (SELINUX, process.selinux_label))
+    return [SetSecurityLabel(module, label) for module, label in labels if label]
 
 
 def process_steps(
@@ -115,7 +122,12 @@ def _path(process: Process) -> str:
 def _user(process: Process, spec: Spec, host: Host) -> Step:
     user = process.user
     if setgroups_denied(spec, host):
-        # An ordinary user's groups can't be changed: they are what they are.
+        if user.additional_gids:
+            raise DocumentError(
+                "config.json: /process/user/additionalGids: can't be taken here",
+                "leave them out, or map a range of ids with newuidmap",
+                meaning="an ordinary user's container is in the groups that she is in",
+            )
         return SetUser(user.uid, user.gid, None)
     return SetUser(user.uid, user.gid, user.additional_gids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -23,6 +24,7 @@ from labkit.runtime.spec.docker_seccomp import docker_seccomp
 from tests.kernel.bundles import Bundle
 
 IDLE = ("sleep", "100")
+IOPRIO_GET = {"x86_64": 252, "aarch64": 31}
 
 
 def bits(capabilities: tuple[CAP, ...]) -> str:
@@ -96,6 +98,26 @@ def test_new_privileges_are_possible_where_the_spec_says_so(bundle: Bundle) -> N
     bundle.process["noNewPrivileges"] = False
     with bundle.running(*IDLE) as container:
         assert container.status("NoNewPrivs") == "0"
+
+
+def test_a_process_has_its_share_and_its_personality(bundle: Bundle) -> None:
+    bundle.process["scheduler"] = {"policy": "SCHED_BATCH", "nice": 7}
+    bundle.process["ioPriority"] = {"class": "IOPRIO_CLASS_IDLE", "priority": 3}
+    bundle.linux["personality"] = {"domain": "LINUX32"}
+    with bundle.running(*IDLE) as container:
+        assert os.sched_getscheduler(container.pid) == os.SCHED_BATCH
+        assert os.getpriority(os.PRIO_PROCESS, container.pid) == 7
+        assert int(container.file("personality"), 16) == 8
+        libc = ctypes.CDLL(None)
+        number = IOPRIO_GET.get(os.uname().machine)
+        if number:
+            assert libc.syscall(number, 1, container.pid) == 3 << 13 | 3
+
+
+def test_a_profile_that_isnt_there_is_told(bundle: Bundle) -> None:
+    bundle.process["apparmorProfile"] = "no-such-profile"
+    with pytest.raises(LabError, match="attr/apparmor/exec"):
+        bundle.run("true")
 
 
 def test_a_filter_refuses_what_it_is_told(bundle: Bundle) -> None:

@@ -90,6 +90,7 @@ DISK_ROWS = (
     Row("write_bps",          "wbps",          "blkio.throttle.write_bps_device"),
     Row("read_iops",          "riops",         "blkio.throttle.read_iops_device"),
     Row("write_iops",         "wiops",         "blkio.throttle.write_iops_device"),
+    Row("weight",             "",              "blkio.weight_device"),
 )
 # fmt: on
 _BY_FILE = {"blkio": "io", "cgroup": ""}
@@ -118,6 +119,8 @@ def disk_setting(name: str, device: str, rate: int, *, version: int) -> Setting:
     row = next(row for row in DISK_ROWS if row.name == name)
     if version == 1:
         return _setting(row.v1, f"{device} {rate}")
+    if name == "weight":
+        return _setting("io.weight", f"{device} {_io_weight(rate)}")
     return _setting("io.max", f"{device} {row.v2}={rate or 'max'}")
 
 

@@ -73,6 +73,8 @@ def test_swap_that_cant_be_told_is_refused(amounts: dict[str, int]) -> None:
 def test_a_disks_rates_go_into_one_file_or_one_each() -> None:
     v1 = disk_setting("read_bps", "8:0", 1024, version=1)
     assert v1 == ("io", "blkio.throttle.read_bps_device", "8:0 1024")
+    weights = [disk_setting("weight", "8:0", 500, version=v) for v in (1, 2)]
+    assert [one.text for one in weights] == ["8:0 500", "8:0 4950"]
     v2 = disk_setting("write_iops", "8:0", 0, version=2)
     assert v2 == ("io", "io.max", "8:0 wiops=max")
 
