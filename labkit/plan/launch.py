@@ -232,8 +232,17 @@ class Launched:
             successor = told["successor"]
             error = error_from_json(told["error"]) if told["error"] else None
         if error is not None:
+            self._hear_a_first_cause()
             raise _in_step(error, step)
         return successor
+
+    def _hear_a_first_cause(self) -> None:
+        # A step out here fails when the inside has died: then its own error says why.
+        while self._channel is not None and self._channel.ready(_DEATH_NOTICE_S):
+            received = self._channel.receive()
+            if received is None:
+                return
+            self._hear(*received)
 
     def _tell(self, event: Event) -> None:
         if self._subscriber is not None:

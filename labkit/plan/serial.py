@@ -14,9 +14,11 @@ Reading order: to_json, from_json, then the kinds of values.
 from __future__ import annotations
 
 import importlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple
 
 from labkit.errors import DocumentError
@@ -109,7 +111,7 @@ def _decode(value: Any) -> Any:
 
 
 def _instance(value: dict[str, Any]) -> Any:
-    kind = _type(value["type"])
+    kind = _type(str(value["type"]))
     if "value" in value and issubclass(kind, Enum):
         return kind(value["value"])
     given = {name: _decode(item) for name, item in value.get("fields", {}).items()}
@@ -128,18 +130,21 @@ def _instance(value: dict[str, Any]) -> Any:
     return made
 
 
+@cache
 def _names_of_fields(kind: type) -> tuple[str, ...] | None:
     if is_dataclass(kind):
         return tuple(item.name for item in fields(kind))
     return getattr(kind, "_fields", None)
 
 
+@cache
 def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _type(name: Any) -> type:
-    module, _, short = str(name).rpartition(".")
+@cache
+def _type(name: str) -> type:
+    module, _, short = name.rpartition(".")
     found = None
     if module.startswith(_OURS):
         try:
@@ -171,8 +176,8 @@ def _sorted(value: frozenset[Any]) -> list[Any]:
 _FORMS = {
     "bytes": _Form(
         bytes,
-        lambda value: value.decode("latin-1"),
-        lambda text: text.encode("latin-1"),
+        lambda value: b2a_base64(value, newline=False).decode(),
+        a2b_base64,
     ),
     "list": _Form(
         list,

@@ -29,6 +29,7 @@ from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
 from labkit.runtime import monitor
 from labkit.runtime.local_socket import SERVER, listen_at
+from labkit.runtime.rehearsal import rehearse
 from labkit.runtime.sealed import run_from_a_sealed_copy
 
 IDLE_S = 60.0
@@ -49,11 +50,9 @@ def main() -> int:
         os.setsid()
         # Here and not before: who listens is whom a client sees (unix(7), SO_PEERCRED).
         listener = listen_at(path)
-        os.close(ready_end)
-        Server(listener, path).serve()
+        Server(listener, path).serve(ready_end)
     os.close(ready_end)
-    os.read(ready, 1)  # end-of-file: it listens, or has died
-    return 0
+    return 0 if os.read(ready, 1) else 1  # end-of-file: it has died
 
 
 class Server:
@@ -72,8 +71,11 @@ class Server:
         self._ready = 0  # the pid of the monitor that waits at the socket
         self._children = 0
 
-    def serve(self) -> NoReturn:
-        """Keep a monitor ready, until nobody wants one."""
+    def serve(self, ready_end: int) -> NoReturn:
+        """Keep a monitor ready, until nobody wants one.
+
+        Args: ready_end [a pipe to whoever waits until it can be asked].
+        """
         os.chdir("/")
         os.umask(0o022)
         null = os.open(os.devnull, os.O_RDWR)
@@ -86,8 +88,11 @@ class Server:
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, pass_over)
         # What is there now is never collected, so its pages stay shared for ever.
+        rehearse()
         gc.collect()
         gc.freeze()
+        os.write(ready_end, b"!")
+        os.close(ready_end)
         self._fork_a_monitor()
         with contextlib.suppress(SystemExit):
             while self._once():

@@ -34,9 +34,11 @@ from labkit.plan.handle import Record
 from labkit.plan.inside import name_this_process
 from labkit.plan.launch import Launched, Stdio, launch
 from labkit.plan.plan import Plan
-from labkit.plan.step import Where
-from labkit.primitives.clone import Clone
-from labkit.primitives.process import Exec
+from labkit.plan.step import Step, Where
+from labkit.primitives.clone import CatchUp, Clone
+from labkit.primitives.idmap import BecomeRoot
+from labkit.primitives.parent_death import EndWithParent
+from labkit.primitives.user import SetUser
 from labkit.runtime.burial import KIND, bury
 from labkit.runtime.ending import forget
 from labkit.runtime.local_socket import MONITOR, listen_at
@@ -46,6 +48,9 @@ REPORT = struct.Struct("=cI")
 """What the monitor is told first, in few bytes; the rest it needs only at the end."""
 
 TAKEN, ABOUT, STANDS, RUNS, REFUSED = b"t", b"a", b"s", b"r", b"f"
+
+# Steps that change the user.
+_FORGET = (SetUser, BecomeRoot)
 
 
 class Launcher:
@@ -68,16 +73,21 @@ class Launcher:
             signal.set_wakeup_fd(-1)
             gc.disable()  # it leaves before there is much to collect
             name_this_process("labkit:launcher")
-            client = Channel(self._listener.accept()[0])
+            message, client = self._await_request()
             self._report(TAKEN)
             self._listener.close()
-            received = client.receive()
-            if received is not None:
-                self._serve(received[0], client)
+            self._serve(message, client)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(0)
+
+    def _await_request(self) -> tuple[Message, Channel]:
+        while True:
+            client = Channel(self._listener.accept()[0])
+            if (received := client.receive()) is not None:
+                return received[0], client
+            client.close()  # it only wanted to know whether we are there
 
     def _serve(self, message: Message, client: Channel) -> None:
         try:
@@ -88,8 +98,9 @@ class Launcher:
             _tell(client, {"error": refused.to_json(), "step": refused.step})
             return
         _tell(client, {"pid": launched.pid})
-        noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
-        self._record.update({**self._undo, **noted})
+        if not request.groups:  # by its cgroup, a burial finds all of it
+            noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
+            self._record.update({**self._undo, **noted})
         while launched.standing and self._monitor.recv(1):
             self._go_on(launched)
 
@@ -108,7 +119,8 @@ class Launcher:
             self._report(ABOUT, 0, about, (client.fileno(), listener.fileno()))
 
     def _launch(self, request: Request) -> Launched:
-        plan, until = _beside(request.plan), Exec if request.hold else None
+        plan = tied(request.plan)
+        until = type(plan.steps[-1]) if request.hold else None
         stdin, stdout, stderr = self._stdio
         if not request.stdin:
             stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -135,15 +147,24 @@ class Launcher:
         socket.send_fds(self._monitor, [data], list(ends))
 
 
-def _beside(plan: Plan) -> Plan:
-    # Made by the launcher, but the monitor's child from its first moment, so that it
-    # ends with the monitor and not with the launcher.
+def tied(plan: Plan) -> Plan:
+    """Return a plan whose inside belongs to the monitor, and ends when that ends.
+
+    It is made by the launcher, but as its sibling, and so the monitor's own child from
+    its first moment. A fork gives it another parent, and a change of user makes it
+    forget whom it is to follow: it is told again after them.
+    """
     outside = list(itertools.takewhile(lambda s: s.where is Where.OUTSIDE, plan))
     inside = list(plan)[len(outside) :]
     first = inside[0] if inside else None
     clone = first if isinstance(first, Clone) else Clone(CLONE(0))
     sibling = dataclasses.replace(clone, flags=clone.flags | CLONE.PARENT)
-    return Plan(*outside, sibling, *inside[isinstance(first, Clone) :])
+    steps: list[Step] = [*outside, sibling, EndWithParent()]
+    for step in inside[isinstance(first, Clone) :]:
+        steps.append(step)
+        steps += [CatchUp()] if step.forks else []
+        steps += [EndWithParent()] if step.forks or isinstance(step, _FORGET) else []
+    return Plan(*steps)
 
 
 def _tell(client: Channel, message: Message) -> None:

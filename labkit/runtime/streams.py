@@ -71,6 +71,12 @@ class Streams:
         for one in self._attached.values():
             one.finish(_PATIENCE_S)
 
+    def close(self) -> None:
+        """Close the monitor's ends."""
+        for fd in self._names:
+            os.close(fd)
+        self._close_stdin()
+
     def _read_on(self) -> None:
         for fd, name in self._names.items():
             self._watch.on(fd, partial(self._hear, fd, name))

@@ -151,8 +151,8 @@ def test_left_alone_it_outlives_its_launcher() -> None:
 
     def launches() -> None:
         launched = launch(Plan(Chdir("/"), SLEEP), until=Exec)
-        os.write(write_fd, f"{launched.pid}".encode())
         launched.leave()
+        os.write(write_fd, f"{launched.pid}".encode())
 
     with in_a_process(launches):
         inside = int(os.read(read_fd, 32))
@@ -227,7 +227,7 @@ class TestTheStartGate:
 def at_its_gate(directory: Path, last: Exec) -> Launched:
     """Launch a plan up to its gate, as `create` does, and leave it there."""
     gate = start_gate.make(str(directory))
-    plan = Plan(Chdir("/"), AwaitStart(*gate), last)
+    plan = Plan(Chdir("/"), AwaitStart(gate.start_fd, gate.answer_fd), last)
     launched = launch(plan, until=AwaitStart)
     launched.leave()
     gate.close()
