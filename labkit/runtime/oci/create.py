@@ -163,8 +163,11 @@ def _claim(container: Container) -> None:
 
 def _places(spec: Spec, host: Host, name: str) -> tuple[Place, ...]:
     path = spec.linux.cgroups_path
+    # Root's at the top of each tree: our own cgroup has processes, and so can't hand
+    # controllers to children. An ordinary user has nothing but what lies below it.
+    top = "/" if host.privilege.root else ""
     try:
-        return places_of(path or f"labkit-{name}", host.cgroups)
+        return places_of(path or f"{top}labkit-{name}", host.cgroups)
     except HostError:
         if path:
             raise
