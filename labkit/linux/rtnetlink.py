@@ -10,6 +10,7 @@ Kernel: rtnetlink(7), netlink(7).
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import struct
@@ -107,7 +108,10 @@ def _value(name: str, value: Any) -> Any:
         return value
     import socket
 
-    return socket.if_nametoindex(value)
+    try:
+        return socket.if_nametoindex(value)
+    except OSError:  # it has no errno of its own
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
 
 
 def _said(name: str, value: Any) -> str:
