@@ -49,9 +49,10 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     if spec.linux.namespace(NamespaceType.MOUNT) is None:
         _refuse_mounts(spec)
         return [*cgroup_namespace_steps(spec)]
-    shared = MakeShared("/", os.path.realpath(rootfs))
     return [
-        shared if _is_shared(spec) else MakeSlave("/"),
+        MakeShared("/", os.path.realpath(rootfs))
+        if _is_shared(spec)
+        else MakeSlave("/"),
         BindMount(rootfs, rootfs),
         Chdir(rootfs),
         *_mounts(spec, situation),

@@ -149,5 +149,10 @@ class Node(Fields):
 
 
 def _is_text(value: object) -> bool:
-    # No NUL byte: to Linux, that is where a text ends.
-    return isinstance(value, str) and "\0" not in value
+    # No NUL byte: to Linux, that is where a text ends. No half of a pair ("\\ud800"):
+    # JSON can write it, but no file can have it in its name.
+    return isinstance(value, str) and "\0" not in value and _is_whole(value)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.errors import DocumentError, OrderError
+from labkit.errors import DocumentError, LabError, OrderError
 from labkit.host import CgroupLayout, Controller, Host, Layout, Privilege
 from labkit.linux import CAP, HostPath, HostPid
 from labkit.plan import Plan
@@ -42,6 +43,7 @@ from labkit.primitives.start_gate import AwaitStart
 from labkit.primitives.user import SetUser
 from labkit.runtime.planner import Situation, Target, create_plan, exec_plan
 from labkit.runtime.spec import Spec
+from tests.unit.runtime.test_spec import JSON, places
 
 TREES = ("memory", "cpu", "cpuacct", "pids", "io", "devices", "freezer")
 V1 = CgroupLayout(
@@ -261,8 +263,8 @@ def test_what_cant_be_planned_is_refused_before_anything_is_made(name: str) -> N
         plan_of(document, V2)
 
 
-def everything() -> Plan:
-    """Return a plan with a step of nearly every kind."""
+def full_document() -> dict[str, Any]:
+    """Return a document that asks for nearly everything."""
     document = spec(
         namespaces=[{"type": kind} for kind in KINDS],
         timeOffsets={"boottime": {"secs": 1}},
@@ -276,7 +278,33 @@ def everything() -> Plan:
     )
     document["domainname"] = "domain"
     document["process"].update(terminal=True, oomScoreAdj=1)
-    return plan_of(document, console_fd=7)
+    return document
+
+
+def everything() -> Plan:
+    """Return a plan with a step of nearly every kind."""
+    return plan_of(full_document(), console_fd=7)
+
+
+FULL = full_document()
+
+
+@given(
+    st.sampled_from(places(FULL)),
+    JSON | st.sampled_from([-1, 2**70, "/..", "x" * 300, "a\nb", "\ud800", "CAP_KILL"]),
+    st.sampled_from([V1, V2]),
+    st.sampled_from([ROOT, LEARNER]),
+)
+def test_any_document_is_planned_or_refused(
+    path: tuple[Any, ...], value: object, layout: CgroupLayout, who: Privilege
+) -> None:
+    crafted = copy.deepcopy(FULL)
+    at: Any = crafted
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    with contextlib.suppress(LabError):
+        assert plan_of(crafted, layout, who, console_fd=7).text()
 
 
 RULES = [

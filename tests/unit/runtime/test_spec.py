@@ -57,6 +57,7 @@ WRONG: list[tuple[str, Change, str]] = [
     ("relative cwd", lambda d: d["process"].update(cwd="work"), "/process/cwd"),
     ("cwd is a number", lambda d: d["process"].update(cwd=5), "/process/cwd"),
     ("a NUL in a text", lambda d: d["process"].update(cwd="/a\0b"), "/process/cwd"),
+    ("half a letter", lambda d: d["process"].update(cwd="/\ud800"), "/process/cwd"),
     ("args is text", lambda d: d["process"].update(args="sh"), "/process/args"),
     ("a word is a number", lambda d: d["process"].update(args=["sh", 1]),
      "/process/args/1"),
