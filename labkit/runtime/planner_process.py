@@ -26,7 +26,7 @@ from labkit.primitives.program import FindProgram, RunProgram
 from labkit.primitives.program.init import RunUnderInit
 from labkit.primitives.root import Chdir
 from labkit.primitives.security_label import APPARMOR, SELINUX, SetSecurityLabel
-from labkit.primitives.user import SetUmask, SetUser
+from labkit.primitives.user import GiveStdio, SetUmask, SetUser
 from labkit.runtime.planner_privileges import (
     bounding_steps,
     capability_steps,
@@ -72,6 +72,7 @@ def process_steps(
         # While it still may: without no_new_privs a filter takes CAP_SYS_ADMIN.
         *(() if nothing_new else filters),
         *bounding_steps(process.capabilities, host),
+        *([GiveStdio(process.user.uid)] if process.user.uid else ()),
         _user(process, spec, host),
         *capability_steps(process.capabilities),
         *([SetNoNewPrivileges()] if nothing_new else ()),

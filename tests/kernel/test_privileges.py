@@ -20,6 +20,7 @@ from labkit.primitives.capabilities import (
 from labkit.primitives.inside_root import MakeDirectoryInside
 from labkit.primitives.leftovers import CheckDirectory, CloseOnExec, NewSession
 from labkit.primitives.seccomp import LoadSeccomp
+from labkit.primitives.user import GiveStdio
 from labkit.runtime.spec.docker_seccomp import docker_seccomp
 from tests.kernel.bundles import Bundle
 
@@ -98,6 +99,14 @@ def test_new_privileges_are_possible_where_the_spec_says_so(bundle: Bundle) -> N
     bundle.process["noNewPrivileges"] = False
     with bundle.running(*IDLE) as container:
         assert container.status("NoNewPrivs") == "0"
+
+
+def test_a_user_can_open_its_own_output(bundle: Bundle) -> None:
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    assert bundle.run("sh", "-c", "echo said > /dev/stdout") == "said\n"
+    assert os.stat("/dev/null").st_uid == 0
+    bundle.change = lambda plan: plan.without(GiveStdio)
+    assert "denied" in bundle.run("sh", "-c", "echo said > /dev/stdout")
 
 
 def test_a_process_has_its_share_and_its_personality(bundle: Bundle) -> None:
