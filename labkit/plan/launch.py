@@ -178,6 +178,8 @@ class Launched:
             raise _in_step(error, self._steps[message["failed"]])
         elif "at" in message:
             self._meet(message["at"])
+        elif "passes" in message:
+            self._met = message["passes"]
 
     def _succeed(self, index: int, pidfd: int) -> None:
         old = self.pid

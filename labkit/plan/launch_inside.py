@@ -42,6 +42,7 @@ class Inside:
         self.steps, self.channel, self.until = steps, channel, until
         self.told, self._events = told, list[Message]()
         self._gate: Gate | None = None  # the gate that was passed: it has the ear now
+        self._alone = True  # whether nothing goes on outside meanwhile
 
     def apply_from(self, first: int, stdio: tuple[int, int, int] | None) -> NoReturn:
         """Apply the steps from one on; never return."""
@@ -61,10 +62,12 @@ class Inside:
 
     def _pass(self, index: int) -> None:
         step = self.steps[index]
-        outside = step.where is Where.OUTSIDE
         if self._meets_before(step):
             self._meet(index)
-        if outside:
+        elif step.replaces and self._gate is None:
+            self._look_round(index)
+        if step.where is Where.OUTSIDE:
+            self._alone = self._alone and not step.meanwhile
             return
         if error := self._apply(index):
             self._fail(index, error)
@@ -77,12 +80,19 @@ class Inside:
         if step.where is Where.OUTSIDE:
             return not step.meanwhile
         wanted = self.until is not None and isinstance(step, self.until)
-        return wanted or step.replaces or isinstance(step, Gate)
+        return wanted or isinstance(step, Gate) or (step.replaces and not self._alone)
 
     def _meet(self, index: int) -> None:
         self._tell({"at": index})
         if self.channel.receive() is None:
             os._exit(1)  # the outside has died
+        self._alone = True
+
+    def _look_round(self, index: int) -> None:
+        # Nothing goes on outside: so nobody needs to wait, if the outside is there.
+        self._tell({"passes": index})
+        if self.channel.ready(0):
+            os._exit(1)  # end-of-file: it has died
 
     def _apply(self, index: int) -> Message | None:
         successor, error = self._performed(index)

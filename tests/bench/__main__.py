@@ -2,8 +2,12 @@
 
 Each round starts the same small container once with each program, and waits for its
 end: all namespaces, a new root, a cgroup with three limits, /bin/true in it. The lab's
-also makes an overlay, and removes everything. They take turns, so a busy minute of the
-machine hits all of them.
+also makes an overlay, and removes everything: once as a notebook does it, once by a
+warm fork server, which adds Docker's filter of system calls. They take turns, so a busy
+minute of the machine hits all of them.
+
+    python -m tests.bench.idle    500 idle containers: the last start, and the memory
+    python -m tests.bench.many    10,000 containers, 50 at once: nothing stays
 
 Ratios are what counts: the milliseconds are this machine's, today.
 """
@@ -26,6 +30,7 @@ from labkit import Exec, Plan, container
 from labkit.host import Host, probe
 from labkit.rootfs import rootfs
 from tests.bench.peers import MEMORY, PIDS, PREFIX, PROGRAM
+from tests.bench.served import Served, served
 from tests.support.private_state import place_for_overlays
 
 ROUNDS = 200
@@ -44,19 +49,22 @@ def main() -> int:
             "bench: needs root, because runc and crun do, with limits", file=sys.stderr
         )
         return 1
-    with a_place() as folder, others(folder) as run:
-        taken = measure(rounds, host, run)
+    with a_place() as folder, others(folder) as run, served(folder, host) as one:
+        taken = measure(rounds, host, run, one)
     print(table(taken, rounds))
     return 0
 
 
-def measure(rounds: int, host: Host, run: dict[str, Callable[[], float]]) -> Seconds:
+def measure(
+    rounds: int, host: Host, run: dict[str, Callable[[], float]], one: Served
+) -> Seconds:
     """Return the seconds of each round, by what was measured."""
     taken: Seconds = {}
     # Found out once, as by any program that starts more than one container.
     root = rootfs("alpine").path
     for number in range(rounds):
-        turn = {**lab_round(host, root), "a process alone": process_alone()}
+        turn = {**one.round(), **lab_round(host, root)}
+        turn["a process alone"] = process_alone()
         turn |= {name: one() for name, one in run.items()}
         for name, seconds in turn.items():
             taken.setdefault(name, []).append(seconds)
