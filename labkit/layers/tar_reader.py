@@ -120,7 +120,8 @@ class TarReader:
     def _next_block(self) -> bytes:
         while self._left:
             self._data(self._left)
-        self._exactly(self._padding)
+        # umoci leaves out the padding after the last member, and the end, too.
+        self._stream.exactly(self._padding)
         self._padding = 0
         block = self._stream.exactly(BLOCK)
         # An archive ends with two empty blocks; one, or none, is common, too.

@@ -214,6 +214,12 @@ BROKEN = {
 }  # fmt: skip
 
 
+def test_an_archive_may_end_without_padding() -> None:
+    # As umoci writes it.
+    whole = archive([entry("x", "12345")])
+    assert read(whole[:517]) == read(whole)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_archive_is_refused_in_three_lines(name: str) -> None:
     with pytest.raises(DocumentError) as refused:
