@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,7 +13,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.driving import cell_errors, output, run_cell
 from tests.browser.jupyterlab import Lab
 
-PREDICT, CARD, FAIL, FULL = range(4)
+PREDICT, CARD, FAIL, FULL, WORK = range(5)
 CELLS = [
     """import json, pathlib
 from labkit.widgets.formatters import register
@@ -37,6 +39,7 @@ from labkit.primitives.root import Chdir
 with Plan(Chdir("/nowhere")).fork() as child:
     child.run()""",
     "%tb",
+    "from labkit import lab\nlab.download()",
 ]
 
 
@@ -91,6 +94,15 @@ def test_the_whole_traceback_comes_on_request(page: Page) -> None:
     run_cell(page, FULL)
     expect(output(page, FULL)).to_contain_text("child.run()")
     expect(output(page, FULL)).to_contain_text("Traceback")
+
+
+def test_a_click_saves_the_work_on_this_computer(page: Page, tmp_path: Path) -> None:
+    run_cell(page, WORK)
+    with page.expect_download() as saved:
+        output(page, WORK).get_by_role("link", name="save my_work.zip").click()
+    assert saved.value.suggested_filename == "my_work.zip"
+    saved.value.save_as(tmp_path / "my_work.zip")
+    assert zipfile.is_zipfile(tmp_path / "my_work.zip")
 
 
 def test_the_link_opens_the_exercise_in_jupyterlab(page: Page) -> None:
