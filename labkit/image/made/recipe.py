@@ -30,6 +30,7 @@ class Programs:
     packages: tuple[str, ...]
     keep: tuple[str, ...]  # patterns of fnmatch; * matches slashes, too
     leave_out: tuple[str, ...] = ()
+    python: str = ""  # of them, a Python whose library is to be compiled
 
     @property
     def created_by(self) -> str:

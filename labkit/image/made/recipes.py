@@ -190,6 +190,7 @@ RECIPES = (
                     "*/__pycache__/*", "*/idlelib/*", "*/lib2to3/*", "*/pydoc_data/*",
                     "*/test/*", "*/tests/*", "*/turtledemo/*", "*/config-3*",
                 ),
+                "usr/bin/python3",
             ),
             Files(
                 "RUN ln -s python3 /usr/bin/python",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.image.made.recipe import Files, Layer, Programs
 from labkit.linux.views import HostPath
-from labkit.packages import Packages, aliases, closure
+from labkit.packages import Packages, aliases, closure, compile_python
 from labkit.packages.apt import Say
 from labkit.rootfs.alpine import alpine
 from labkit.rootfs.busybox import busybox
@@ -57,6 +57,9 @@ class Kitchen:
         self._unpacked += 1
         unpacked = self._packages.unpack(layer.packages, f"unpacked-{self._unpacked}")
         paths = closure(unpacked.root, _chosen(unpacked.root, layer))
+        if layer.python:
+            self._say("byte code: compiling Python's library")
+            paths += compile_python(unpacked.root, layer.python, paths)
         found = [_read(unpacked.root, path) for path in paths]
         found += [link(*row) for row in aliases(unpacked.root, paths).items()]
         return Tree(_with_parents(found), unpacked.versions)
