@@ -107,6 +107,7 @@ class MountAttributes:
     attr_set: MOUNT_ATTR = MOUNT_ATTR(0)
     attr_clr: MOUNT_ATTR = MOUNT_ATTR(0)
     propagation: MS = MS(0)
+    userns_fd: int = 0  # whose map MOUNT_ATTR.IDMAP takes
 
     def __str__(self) -> str:
         return (
@@ -116,7 +117,8 @@ class MountAttributes:
 
     def as_struct(self) -> mount_attr:
         """Return what goes to mount_setattr(2)."""
-        return mount_attr(self.attr_set, self.attr_clr, self.propagation, 0)
+        parts = (self.attr_set, self.attr_clr, self.propagation, self.userns_fd)
+        return mount_attr(*parts)
 
 
 @dataclass(frozen=True, slots=True)

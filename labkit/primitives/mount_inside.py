@@ -22,6 +22,7 @@ from labkit.linux.structs import MountAttributes, OpenHow
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Requires, Rule, Step
 from labkit.primitives.copy_up import copy_up
+from labkit.primitives.idmapped import Mappings, map_mount
 from labkit.primitives.inside_root import (
     directory_in_root,
     file_in_root,
@@ -112,7 +113,8 @@ class BindInside(Step):
     """Show a host's directory or file at a place in the root.
 
     Args: source [host path]; target [container path, made where it is missing];
-        options; in_root [False follows links out of the root].
+        options; in_root [False follows links out of the root]; mappings [of uids and
+        gids, if files shall have other owners there].
     Raises: ENOENT without the source, ENOTDIR or EISDIR when one is a file and the
         other isn't, EPERM without the capability.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
@@ -124,6 +126,7 @@ class BindInside(Step):
     target: str
     options: MountOptions = MountOptions(below=True)
     in_root: bool = True
+    mappings: Mappings = ((), ())
 
     man: ClassVar[tuple[str, ...]] = ("open_tree(2)", "mount_setattr(2)")
     needs: ClassVar[str] = "CAP_SYS_ADMIN in the owner of the mount namespace"
@@ -140,6 +143,8 @@ class BindInside(Step):
         how = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | below
         mount_fd = linux.open_tree(self.source, how)
         change(linux, mount_fd, self.options)
+        if any(self.mappings):
+            map_mount(linux, mount_fd, self.mappings, below=self.options.map_below)
         _attach(linux, mount_fd, self.target)
         linux.close(mount_fd)
         return None

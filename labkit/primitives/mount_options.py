@@ -7,13 +7,13 @@
         .data        "size=64k"                for the file system itself
 
 An r before a word ("rro") reaches the mounts below as well. Chapter 05.
-Left out: idmap of a mount that has no mappings of its own.
+Left out: idmap of a mount without mappings, which would mean those of the container.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labkit.linux.flags import MOUNT_ATTR, MS
 from labkit.linux.structs import MountAttributes
@@ -45,6 +45,13 @@ _PROPAGATIONS = {
     "unbindable": MS.UNBINDABLE, "runbindable": MS.UNBINDABLE | MS.REC,
 }
 # fmt: on
+_BY_NAME: dict[str, dict[str, Any]] = {
+    "bind": {},
+    "rbind": {"below": True},
+    "tmpcopyup": {"copy_up": True},
+    "idmap": {},  # whether there is one, the mappings say
+    "ridmap": {"map_below": True},
+}
 _PASSED_OVER = ("defaults", "loud", "nofail", "auto", "noauto", "user", "nouser")
 
 
@@ -76,8 +83,7 @@ _RECURSIVE_WORDS = {
 
 def known_words() -> tuple[str, ...]:
     """Return every word that isn't left to the file system, sorted."""
-    others = ("bind", "rbind", "tmpcopyup")
-    return tuple(sorted({*_WORDS, *_RECURSIVE_WORDS, *_PROPAGATIONS, *others}))
+    return tuple(sorted({*_WORDS, *_RECURSIVE_WORDS, *_PROPAGATIONS, *_BY_NAME}))
 
 
 class MountOptions(NamedTuple):
@@ -92,6 +98,7 @@ class MountOptions(NamedTuple):
     clear_below: MOUNT_ATTR = _NO_ATTR
     below: bool = False  # "rbind": the mounts below the source come along
     copy_up: bool = False  # "tmpcopyup": a tmpfs begins with what it hides
+    map_below: bool = False  # "ridmap": the map is for the mounts below, too
 
     @classmethod
     def of(cls, words: Iterable[str]) -> MountOptions:
@@ -104,10 +111,8 @@ class MountOptions(NamedTuple):
                 options = options._with_below(_RECURSIVE_WORDS[name])
             elif name in _PROPAGATIONS:
                 options = options._replace(propagation=_PROPAGATIONS[name])
-            elif name in ("bind", "rbind"):
-                options = options._replace(below=options.below or name == "rbind")
-            elif name == "tmpcopyup":
-                options = options._replace(copy_up=True)
+            elif name in _BY_NAME:
+                options = options._replace(**_BY_NAME[name])
             elif name not in _PASSED_OVER:
                 data.append(name)
         return options._replace(data=",".join(data))

@@ -107,11 +107,12 @@ def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
 
 def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
     options = MountOptions.of(mount.options)
-    if mount.uid_mappings or mount.gid_mappings:
-        raise _no_mappings(mount)
+    mappings = (mount.uid_mappings, mount.gid_mappings)
+    if any(mappings):
+        _check_mappings(mount, spec)
     if mount.is_bind:
         source = os.path.join(situation.bundle, mount.source)
-        return [BindInside(source, mount.destination, options)]
+        return [BindInside(source, mount.destination, options, mappings=mappings)]
     if mount.type in _CGROUPS:
         return cgroup_mount(mount, spec, situation)
     if mount.type == "tmpfs":
@@ -119,11 +120,17 @@ def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
     return [MountInside(mount.type, mount.destination, mount.source, options)]
 
 
-def _no_mappings(mount: Mount) -> DocumentError:
-    return DocumentError(
-        f"config.json: /mounts: {mount.destination}: no mount has an id map of its own",
-        "leave uidMappings out, and change the owner of the source's files",
-        meaning="id-mapped mounts aren't made here",
+def _check_mappings(mount: Mount, spec: Spec) -> None:
+    if not mount.is_bind or not (mount.uid_mappings and mount.gid_mappings):
+        problem = "an id map is for a bind mount, and has both uids and gids"
+    elif spec.linux.namespace(NamespaceType.USER) is not None:
+        problem = "in a user namespace, nobody has the power to map a host's mount"
+    else:
+        return
+    raise DocumentError(
+        f"config.json: /mounts: {mount.destination}: can't have an id map",
+        "leave uidMappings and gidMappings out",
+        meaning=problem,
     )
 
 

@@ -118,6 +118,25 @@ def test_a_shared_volume_shows_the_host_what_is_mounted_in_it(
         os.system(f"umount {source}/new; umount {source}")
 
 
+def test_files_have_other_owners_through_a_mount_with_an_id_map(
+    bundle: Bundle, source: Path
+) -> None:
+    (source / "root").write_text("")
+    (source / "user").write_text("")
+    os.chown(source / "user", 7, 8)
+    rows = [{"containerID": 0, "hostID": 5000, "size": 100}]
+    bind(bundle, source, "/data", "bind", "idmap")
+    bundle.document["mounts"][-1].update(uidMappings=rows, gidMappings=rows)
+    with bundle.running(*IDLE) as container:
+        owners = {
+            name: (about.st_uid, about.st_gid)
+            for name in ("root", "user")
+            for about in [container.root(f"/data/{name}").stat()]
+        }
+        assert owners == {"root": (5000, 5000), "user": (5007, 5008)}
+    assert (source / "user").stat().st_uid == 7
+
+
 def test_options_of_the_file_system_go_to_it(bundle: Bundle) -> None:
     bundle.document["mounts"].append(
         {
