@@ -56,7 +56,7 @@ sweep: env  ## find and remove what a crash left on this machine
 # --- The tests -------------------------------------------------------------------
 
 # Each kind runs on its own, too; `make test` runs them in two lanes, side by side.
-TESTS := test-style test-unit test-kernel test-oracle test-notebooks test-browser test-vm test-leak
+TESTS := test-style test-unit test-kernel test-escapes test-oracle test-notebooks test-browser test-vm test-leak
 .PHONY: $(TESTS) test-vm-kernel
 
 test: WANTED := browser vm
@@ -71,6 +71,9 @@ test-unit: env  ## what needs no privileges and no Linux kernel
 
 test-kernel: env  ## every primitive has its real effect
 	$(PYTEST) tests/kernel
+
+test-escapes: env  ## every known way out of a container fails
+	$(PYTEST) tests/escapes
 
 test-oracle: env  ## other people's tools see the same
 	$(PYTEST) tests/oracle

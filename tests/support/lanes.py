@@ -24,8 +24,8 @@ from types import FrameType
 from tests.support.ours import BESIDE, ours
 
 # In the order of their size: what fails first costs least.
-HERE = ("test-style", "test-unit", "test-kernel", "test-oracle", "test-notebooks",
-        "test-browser")  # fmt: skip
+HERE = ("test-style", "test-unit", "test-kernel", "test-escapes", "test-oracle",
+        "test-notebooks", "test-browser")  # fmt: skip
 VM = ("test-vm",)
 LAST = ("test-leak",)
 _LOOK_S = 0.2
