@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,33 @@ def test_kill_9_in_the_middle_of_a_push_loses_nothing(tmp_path: Path) -> None:
     assert third("GET /v2/app/manifests/1").status == 200
     assert (tmp_path / "blobs/sha256" / digest.encoded).read_bytes() == data
     assert third.kill(signal.SIGTERM) == 0
+
+
+def test_images_are_whole_that_were_pushed_while_garbage_was_collected(
+    ask: Client, storage: Storage
+) -> None:
+    over = threading.Event()
+
+    def collect_again_and_again() -> None:
+        while not over.is_set():
+            collect(storage, young_s=60)
+
+    collector = threading.Thread(target=collect_again_and_again)
+    collector.start()
+    try:
+        for number in range(20):
+            layer = f"layer {number}".encode()
+            for _ in range(2):  # deleted, collected perhaps, and pushed again
+                digest = ask.push("app", layer)
+                image = ask.push_manifest(f"app/manifests/{number}", manifest(layer))
+                ask(f"DELETE /v2/app/blobs/{digest}")
+                ask(f"DELETE /v2/app/manifests/{image}")
+            ask.push("app", layer)
+            ask.push_manifest(f"app/manifests/{number}", manifest(layer))
+    finally:
+        over.set()
+        collector.join()
+    for number in range(20):
+        layer = f"layer {number}".encode()
+        assert ask(f"GET /v2/app/manifests/{number}")[0] == 200
+        assert ask(f"GET /v2/app/blobs/{Digest.of(layer)}")[2] == layer
