@@ -112,7 +112,8 @@ class Files(Caller):
         Args: mode [os.X_OK: run it; os.W_OK: write it].
         Raises: nothing: what can't be done is False.
         Needs: nothing.
-        Kernel: faccessat2(2), AT_EACCESS.
+        Kernel: access(2), which asks for the real user. A filter of system calls may
+            not know the newer faccessat2(2).
         """
         return bool(self._call("access", path, mode))
 

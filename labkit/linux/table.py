@@ -189,10 +189,6 @@ def _sendfile(out_fd: int, in_fd: int, count: int) -> int:
     return os.sendfile(out_fd, in_fd, None, count)
 
 
-def _access(path: str, mode: int) -> bool:
-    return os.access(path, mode, effective_ids=True)
-
-
 def _poll(fd: int, timeout_ms: int) -> int:
     poller = select.poll()
     poller.register(fd, select.POLLIN)
@@ -271,7 +267,7 @@ _rows = (
     _from_os("fstat", FD),
     _from_os("fstatat", FD, PATH, function=_fstatat),
     _from_os("sendfile", FD, FD, INT, function=_sendfile),
-    _from_os("access", PATH, INT, function=_access),
+    _from_os("access", PATH, INT),
     _from_os("memfd_create", TEXT, INT),
     _from_os("lseek", FD, INT, INT),
     _from_os("poll", FD, INT, function=_poll),
