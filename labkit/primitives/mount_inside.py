@@ -139,15 +139,17 @@ class BindInside(Step):
         if not self.in_root:
             linux.mount(self.source, f".{self.target}", None, MS.BIND | MS.REC)
             return None
-        below = OPEN_TREE.RECURSIVE if self.options.below else OPEN_TREE(0)
-        how = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | below
-        mount_fd = linux.open_tree(self.source, how)
+        mount_fd = self._copy(linux)
         change(linux, mount_fd, self.options)
         if any(self.mappings):
             map_mount(linux, mount_fd, self.mappings, below=self.options.map_below)
         _attach(linux, mount_fd, self.target)
         linux.close(mount_fd)
         return None
+
+    def _copy(self, linux: Linux) -> int:
+        below = OPEN_TREE.RECURSIVE if self.options.below else OPEN_TREE(0)
+        return linux.open_tree(self.source, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | below)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
