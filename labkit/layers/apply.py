@@ -86,7 +86,7 @@ def apply_layer(
     Raises: DocumentError for an archive that is none, leads out of the target or is too
         long; DigestMismatch; a SyscallError with the name for which Linux refused.
     Needs: CAP_CHOWN, CAP_MKNOD and the like for what isn't the caller's own; an
-        ordinary user owns everything.
+        ordinary user owns everything, and no file has capabilities.
     Kernel: openat2(2). Spec: image-spec, layer.md.
     """
     limits = limits or Limits()
@@ -157,7 +157,7 @@ class _Layer:
             if self._owners:
                 os.fchown(fd, member.uid, member.gid)
             os.fchmod(fd, member.mode)
-            _set_xattrs(fd, member)
+            _set_xattrs(fd, member, owners=self._owners)
             os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
         finally:
             os.close(fd)
@@ -206,7 +206,7 @@ class _Layer:
         try:
             if self._owners:
                 os.fchown(fd, member.uid, member.gid)
-            _set_xattrs(fd, member)
+            _set_xattrs(fd, member, owners=self._owners)
             self._root.finish_directory(fd, member.mode, member.mtime_ns)
         finally:
             os.close(fd)
@@ -227,7 +227,7 @@ class _Layer:
             os.chown(name, member.uid, member.gid, dir_fd=at, follow_symlinks=False)
         if member.kind is not Kind.SYMLINK:  # which has no mode; and chmod would follow
             os.chmod(name, member.mode, dir_fd=at)
-        _set_xattrs(f"/proc/self/fd/{at}/{name}", member)
+        _set_xattrs(f"/proc/self/fd/{at}/{name}", member, owners=self._owners)
         times = (member.mtime_ns, member.mtime_ns)
         os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
 
@@ -269,9 +269,10 @@ def _exists(folder_fd: int, name: str) -> bool:
     return True
 
 
-def _set_xattrs(target: int | str, member: Member) -> None:
+def _set_xattrs(target: int | str, member: Member, *, owners: bool) -> None:
     for name, value in member.xattrs.items():
-        if not name.startswith(_FOREIGN):
+        # As with owners: capabilities and the like are root's to give.
+        if (owners or name.startswith("user.")) and not name.startswith(_FOREIGN):
             # Of a link itself, not of what it points to; a descriptor has no choice.
             follow = isinstance(target, int)
             os.setxattr(target, name, value, follow_symlinks=follow)

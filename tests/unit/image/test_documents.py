@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +14,16 @@ from labkit.image import (
     Config,
     Descriptor,
     Digest,
+    Image,
     Index,
     Manifest,
     Platform,
+    Store,
     media_types,
     parse,
 )
 from labkit.image.fields import LONGEST
+from labkit.linux.views import HostPath
 
 SHA = "sha256:" + "a" * 64
 LAYER = {"mediaType": media_types.LAYER_GZIP, "digest": SHA, "size": 5}
@@ -168,3 +173,30 @@ def test_a_wrong_config_is_refused_with_the_place(
     with pytest.raises(DocumentError) as refused:
         Config.parse(json.dumps(DOCKER_CONFIG | changes).encode())
     assert problem in str(refused.value)
+
+
+def test_indexes_in_indexes_end_somewhere(tmp_path: Path) -> None:
+    store = Store(HostPath(str(tmp_path)))
+    descriptor = store.write(Index(()).to_bytes(), media_types.INDEX)
+    for _ in range(8):
+        inner = Index((replace(descriptor, platform=Platform.here()),))
+        descriptor = store.write(inner.to_bytes(), media_types.INDEX)
+    with pytest.raises(DocumentError, match="4 deep"):
+        Image.load(store, descriptor)
+
+
+def test_an_artifact_is_no_image(tmp_path: Path) -> None:
+    store = Store(HostPath(str(tmp_path)))
+    config = store.write(b"{}", media_types.EMPTY)
+    descriptor = store.write(Manifest(config, ()).to_bytes(), media_types.MANIFEST)
+    with pytest.raises(DocumentError, match="no image's config"):
+        Image.load(store, descriptor)
+
+
+def test_manifest_and_config_must_speak_of_the_same_layers(tmp_path: Path) -> None:
+    store = Store(HostPath(str(tmp_path)))
+    config = Config(Platform.here(), (Digest.of(b"1"), Digest.of(b"2")))
+    described = store.write(config.to_bytes(), media_types.CONFIG)
+    data = Manifest(described, ()).to_bytes()
+    with pytest.raises(DocumentError, match="2 digests for 0 layers"):
+        Image.load(store, store.write(data, media_types.MANIFEST))
