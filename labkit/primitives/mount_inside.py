@@ -115,8 +115,8 @@ class BindInside(Step):
     Args: source [host path]; target [container path, made where it is missing];
         options; in_root [False follows links out of the root]; mappings [of uids and
         gids, if files shall have other owners there].
-    Raises: ENOENT without the source, ENOTDIR or EISDIR when one is a file and the
-        other isn't, EPERM without the capability.
+    Raises: ENOENT without the source, EINVAL when one is a file and the other isn't,
+        EPERM without the capability.
     Needs: CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
     Kernel: open_tree(2), mount_setattr(2), move_mount(2); since Linux 5.12.
     Spec: OCI runtime, mounts.

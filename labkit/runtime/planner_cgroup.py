@@ -23,6 +23,7 @@ from labkit.primitives.cgroups.settings import (
     settings_of,
     unified_setting,
 )
+from labkit.primitives.cgroups.steps import LimitNotApplied
 from labkit.primitives.device_inside import MakeLinks
 from labkit.primitives.mount_inside import BindInside, MountInside
 from labkit.primitives.mount_options import MountOptions
@@ -41,7 +42,7 @@ def cgroup_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     places, name = situation.places, situation.container_id
     resources = spec.linux.resources
     if not places:
-        return []
+        return _not_limited(resources)
     writes = writes_of(resources, places)
     return [
         MakeCgroup(name, places),
@@ -67,6 +68,11 @@ def writes_of(resources: Resources, places: tuple[Place, ...]) -> Writes:
         ),
     ]
     return tuple((_file(one, places), one.text) for one in settings)
+
+
+def _not_limited(resources: Resources) -> list[Step]:
+    asked = ", ".join(_amounts(resources))
+    return [LimitNotApplied("it has no cgroup of its own", asked)] if asked else []
 
 
 def _version(places: tuple[Place, ...]) -> int:
@@ -155,7 +161,7 @@ def cgroup_mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
     own = spec.linux.namespace(NamespaceType.CGROUP) is not None
     places = situation.places
     if not places:
-        return []
+        return [LimitNotApplied(f"no cgroup, so none at {mount.destination}")]
     if places[0].controller == V2:
         if own:
             return [MountInside("cgroup2", mount.destination, "cgroup", options)]

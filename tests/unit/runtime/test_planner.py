@@ -199,6 +199,14 @@ def test_root_an_ordinary_user_and_ranges_are_plans_of_the_same_parts() -> None:
         assert differ
 
 
+def test_a_limit_without_a_cgroup_stays_visible_in_the_plan() -> None:
+    document = Spec.from_json(spec(resources={"pids": {"limit": 5}}))
+    host = Host("6.1", ROOT, cgroups=V1)
+    plan = create_plan(document, host, Situation("x", HostPath("/bundle")))
+    assert "limit not applied: it has no cgroup of its own (pids_limit)" in plan.text()
+    assert "no cgroup, so none at /sys/fs/cgroup" in plan.text()
+
+
 def test_devices_are_made_by_root_and_bound_for_others() -> None:
     kinds = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "user")]
     plan = plan_of(spec(namespaces=kinds, uidMappings=MAPS, gidMappings=MAPS))
