@@ -27,10 +27,13 @@ _OF_A_KERNEL = (
     "ipywidgets", "anywidget", "psutil",
 )  # fmt: skip
 # Programs, and what no chapter's cell calls: they would bring matplotlib and nbformat,
-# for twenty seconds more of every cold boot.
+# for twenty seconds more of every cold boot. And what few chapters call: it comes when
+# one of them asks for it.
 _NOT_FOR_NOTEBOOKS = (
     "labkit.__main__", "labkit.cli", "labkit.course.execution", "labkit.course.publish",
     "labkit.course.skeleton", "labkit.loads", "labkit.vm", "labkit.widgets.drawing",
+    "labkit.image", "labkit.layers", "labkit.network", "labkit.packages",
+    "labkit.registry", "labkit.runtime", "labkit.volumes",
 )  # fmt: skip
 
 
