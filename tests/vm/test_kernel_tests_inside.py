@@ -1,7 +1,7 @@
 """The tests of the primitives once more, in the lab VM: there with cgroup version 2.
 
-All of the primitives; of the exercises' checks, which run outside with three seeds and
-with every mistake, one seed, and the mistakes of the chapters where the versions differ.
+All of the primitives; and of the exercises' checks, which run outside with three seeds
+and every mistake, one seed, and the mistakes of chapters where the versions differ.
 
 `make test-vm-kernel` runs them alone; LABKIT_VM_TESTS names some of them, as pytest's
 arguments: LABKIT_VM_TESTS="tests/kernel/test_mounts.py -k bind --durations=9".
