@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import ContainerFailed, DocumentError, LabError
+from labkit.host import CgroupLayout, Layout
 from labkit.linux import Linux, proc
 from labkit.linux.flags import NamespaceType
 from labkit.linux.privilege_flags import KEYCTL
 from labkit.primitives.cgroups.device_rules import AllowDevices, FilterDevices
+from labkit.primitives.cgroups.place import places_of
 from labkit.primitives.namespaces import Namespaces
 from labkit.primitives.program import FindProgram
 from tests.kernel.bundles import Bundle, Container, with_cgroup
@@ -183,6 +185,19 @@ def test_a_device_that_is_allowed_works(bundle: Bundle) -> None:
     bundle.linux["devices"] = [{"path": "/dev/m", "type": "c", "major": 1, "minor": 11}]
     give(bundle, "CAP_SYSLOG")
     assert "not permitted" not in bundle.run("dd", "if=/dev/m", "count=0")
+
+
+def test_in_the_tree_of_v2_it_is_born_in_its_group(bundle: Bundle) -> None:
+    top = bundle.host.cgroups.unified
+    need("cgroup-v2", top, "this machine has no tree of version 2")
+    layout = CgroupLayout(Layout.UNIFIED, (), top, top)
+    bundle.places = places_of("/labkit-test-born", layout)
+    give(bundle, "CAP_MKNOD", "CAP_SYSLOG")
+    with bundle.running("sh", "-c", f"{MAKE_AND_OPEN}; sleep 100") as container:
+        assert container.says("not permitted")
+        assert proc.cgroups_of(container.pid)[""] == "/labkit-test-born"
+        assert "0::/\n" in container.exec("cat", "/proc/self/cgroup")
+        assert "1\n" in container.exec("cat", "/sys/fs/cgroup/cgroup.procs")
 
 
 @pytest.fixture
