@@ -25,7 +25,7 @@ from labkit.linux.flags import CAP, PR
 from labkit.linux.structs import CapabilitySets
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Before, Rule, Step
-from labkit.primitives.idmap import AskNewuidmap, WriteIdMaps
+from labkit.primitives.idmap import AskNewuidmap, DenySetgroups
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.user import SetUser
 from labkit.values import dataclass
@@ -165,7 +165,7 @@ class SetDumpable(Step):
     man: ClassVar[tuple[str, ...]] = ("prctl(2)", "ptrace(2)")
     rules: ClassVar[tuple[Rule, ...]] = (
         Before(JoinNamespaces, "the first look is possible as soon as it is inside"),
-        After(WriteIdMaps, "its files in /proc are the host's root's after it"),
+        After(DenySetgroups, "its files in /proc are the host's root's after it"),
         After(AskNewuidmap, "its files in /proc are the host's root's after it"),
     )
 

@@ -45,13 +45,17 @@ def namespace_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     offsets = tuple((o.clock, o.secs, o.nanosecs) for o in spec.linux.time_offsets)
     if offsets:
         born_in &= ~CLONE.NEWTIME
+    # Whoever is in a namespace that it joins could look into it from then on. An
+    # ordinary user's maps can be written only before that is forbidden.
+    early = bool(joined) and host.privilege.root
     return [
+        *([SetDumpable()] if early else ()),
         *(JoinNamespace(one.path, one.type) for one in sorted(joined, key=_order)),
         *([Unshare(CLONE.NEWTIME), SetTimeOffsets(offsets)] if offsets else ()),
         Clone(born_in, _v2_directory(situation)),
         *_move(situation),
         *_ids(spec, host, new),
-        SetDumpable(),
+        *(() if early else [SetDumpable()]),
     ]
 
 

@@ -226,6 +226,18 @@ def test_nothing_is_looked_into_before_it_is_inside() -> None:
     assert not any(isinstance(step, (PivotRoot, MountInside)) for step in plan)
 
 
+def test_before_it_joins_somebodys_namespace_nobody_can_look_into_it() -> None:
+    rows = [
+        {"type": "pid", "path": "/proc/7/ns/pid"},
+        {"type": "mount"},
+        {"type": "uts"},
+    ]
+    plan = plan_of(spec(namespaces=rows))
+    assert position(plan, SetDumpable) < position(plan, JoinNamespace)
+    alone = plan_of(spec())
+    assert position(alone, Clone) < position(alone, SetDumpable)
+
+
 def test_the_working_directory_is_checked_after_it_was_entered() -> None:
     plan = plan_of(spec())
     last = max(n for n, step in enumerate(plan) if isinstance(step, Chdir))
