@@ -161,9 +161,9 @@ class Launched:
             received = self._channel.receive()
             if received is None:
                 self._hang_up()
-                return self._ended()
+                self._ended()
+                return
             self._hear(*received)
-        return None
 
     def _hear(self, message: Message, descriptors: list[int]) -> None:
         for event in message.get("events", ()):
@@ -215,10 +215,8 @@ class Launched:
         # nor one after which it is another process.
         for index in range(self._next, len(self._steps)):
             step = self._steps[index]
-            outside = step.where is Where.OUTSIDE
-            if (outside and not step.meanwhile) or (
-                step.forks and index >= self._forked
-            ):
+            waited_for = step.where is Where.OUTSIDE and not step.meanwhile
+            if waited_for or (step.forks and index >= self._forked):
                 return
             self._apply_outside(index + 1)
 
@@ -241,8 +239,7 @@ class Launched:
     def _hear_a_first_cause(self) -> None:
         # A step out here fails when the inside has died: then its own error says why.
         while self._channel is not None and self._channel.ready(_DEATH_NOTICE_S):
-            received = self._channel.receive()
-            if received is None:
+            if (received := self._channel.receive()) is None:
                 return
             self._hear(*received)
 
@@ -281,10 +278,8 @@ def _in_step(error: LabError, step: Step) -> LabError:
 
 
 def _lost(step: Step) -> ChildLost:
-    return ChildLost(
-        f"the inside died in or after: {step.describe()}",
-        "look at its cgroup's limits, and at what it wrote to its stderr",
-    )
+    hint = "look at its cgroup's limits, and at what it wrote to its stderr"
+    return ChildLost(f"the inside died in or after: {step.describe()}", hint)
 
 
 def _pid_of(pidfd: int) -> HostPid:
