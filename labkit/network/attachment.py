@@ -104,9 +104,26 @@ class Attachment:
         if lease is None:
             return after(plan, Unshare, Plan(LinkUp("lo")))
         self._write_files(folder, hostname, lease)
-        connected = after(plan, Unshare, Plan(*_cables(lease)))
-        opened = after(connected, Fork, Plan(OpenNetwork(self.container)))
-        return before(opened, PivotRoot, Plan(_bind_files()))
+        return before(self.wire(plan), PivotRoot, Plan(_bind_files()))
+
+    def wire(self, plan: Plan) -> Plan:
+        """Return a plan with the cables in it, and without the files of /etc.
+
+        For a plan that knows of those itself: the engine's, which has them as mounts.
+        """
+        lease = self.lease
+        if lease is None:
+            return plan
+        reserve, *cables = _cables(lease)
+        opened = OpenNetwork(self.container)
+        new = next(s for s in plan if s.covers(Unshare(CLONE.NEWNET)))
+        if isinstance(
+            new, Fork
+        ):  # Clone: the new namespaces and the new process in one
+            connected = after(plan, type(new), Plan(*cables, opened))
+            return before(connected, type(new), Plan(reserve))
+        connected = after(plan, Unshare, Plan(reserve, *cables))
+        return after(connected, Fork, Plan(opened))
 
     def ensure(self) -> None:
         """See to it that the network's process runs, before a start asks it."""

@@ -39,10 +39,14 @@ def bring_up(network: Network) -> bool:
     Raises: StateError when the host has got another route to its subnet meanwhile;
         NotPermitted; NotSupported when Linux lacks the module bridge.
     """
+    routes = subnets.taken()
+    # The route is there while the bridge is up and has its address: nothing to mend.
+    if (Subnet(network.subnet), network.bridge) in routes:
+        return False
     if is_there(network):
         _configure(network)
         return False
-    for subnet, link in subnets.taken():
+    for subnet, link in routes:
         if subnet.overlaps(Subnet(network.subnet)):
             raise StateError(
                 f"network {network.name!r}: {network.subnet} is in use by now",

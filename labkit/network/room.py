@@ -53,7 +53,7 @@ class Room:
         self.lease = replace(self.lease, ports=tuple(ports))
         self.lease.write()
         for place in self.lease.endpoints:
-            await asyncio.to_thread(bridges.know, place)
+            bridges.know(place)
         if self.lease.runs:
             await self.started(self.lease)
 
@@ -61,7 +61,7 @@ class Room:
         """Answer names inside, now that there is an inside."""
         self.lease = lease
         for place in lease.endpoints:
-            await asyncio.to_thread(bridges.pin, place)
+            bridges.pin(place)
         self._resolver = Resolver(self._addresses, self._name, self._servers)
         await self._resolver.listen(*_sockets_inside(lease.pid))
 

@@ -121,8 +121,8 @@ class Service:
         for place in lease.endpoints:
             network = Network.of(place.network)
             self._bridges.add(network.name)
-            if await asyncio.to_thread(bridges.bring_up, network):
-                await asyncio.to_thread(bridges.plug_in_again, network, self._running)
+            if bridges.bring_up(network):
+                bridges.plug_in_again(network, self._running)
         passing = "" if not lease.ports else await asyncio.to_thread(nft.obstacle)
         room = self.rooms[lease.container] = Room(lease, natted=not passing)
         await room.open()

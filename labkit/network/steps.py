@@ -68,6 +68,8 @@ class OpenNetwork(Step):
     man: ClassVar[tuple[str, ...]] = ("connect(2)", "setns(2)")
     needs: ClassVar[str] = _PROCESS
     where: ClassVar[Where] = Where.OUTSIDE
+    # It mounts while its name server's sockets are made; it becomes a program after.
+    meanwhile: ClassVar[bool] = True
     rules: ClassVar[tuple[Rule, ...]] = (
         Requires(
             Unshare(CLONE.NEWNET), "the name server's socket lies in the new namespace"

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from labkit import Child, Plan, Unshare
 from labkit.linux import CLONE, Linux, rtnetlink
 from labkit.network import AddAddress, AddRoute, LinkUp
+from labkit.rootfs import rootfs
 
 HOST, OUTSIDE = "198.51.100.1", "198.51.100.2"  # TEST-NET-2 of RFC 5737
 
@@ -29,6 +31,7 @@ def on_a_host(act: Callable[[], None]) -> None:
     state = Path(os.environ["LABKIT_STATE"]).with_name(f"host-{act.__name__}")
     said = state.with_suffix(".txt")
     rtnetlink.load()
+    root()  # made once, in the state that all tests share
     pid = os.fork()
     if pid == 0:
         _play(act, state, said)
@@ -51,6 +54,12 @@ def _play(act: Callable[[], None], state: Path, said: Path) -> None:
         said.write_text(traceback.format_exc())
     finally:
         os._exit(code)
+
+
+@cache
+def root() -> str:
+    """The lab's small Linux, for containers whose state is a host's own."""
+    return str(rootfs("alpine").path)
 
 
 def forward(on: bool) -> None:

@@ -21,6 +21,7 @@ from tests.kernel.playing_host import (
     on_a_host,
     page,
     python,
+    root,
     somebody_outside,
 )
 from tests.kernel.test_network import SERVE, address, listens, said
@@ -50,7 +51,7 @@ def needs_nft() -> None:
 
 @contextmanager
 def web(**options: object) -> Iterator[Container]:
-    with container("web", SERVE, publish=[f"{PORT}:80"], **options) as box:  # type: ignore[arg-type]
+    with container("web", SERVE, root=root(), publish=[f"{PORT}:80"], **options) as box:  # type: ignore[arg-type]
         box.start()
         assert becomes_true(lambda: listens(box))
         yield box
@@ -169,7 +170,7 @@ def test_networks_stay_apart_on_a_host_that_passes_packets_on() -> None:
     def apart() -> None:
         forward(True)
         Network.create("other")
-        with web() as box, container("far", SERVE, network="other") as far:
+        with web() as box, container("far", SERVE, root=root(), network="other") as far:
             far.start()
             assert "100% packet loss" in said(box, "ping", "-c1", "-W1", address(far))
             url = f"http://{address(box)}/etc/hostname"
@@ -194,7 +195,7 @@ def test_the_rules_go_with_the_container_and_the_table_with_the_last() -> None:
     def goes() -> None:
         forward(True)
         Network.create("stays")
-        with container("keeps", network="stays") as keeps:
+        with container("keeps", root=root(), network="stays") as keeps:
             keeps.start()
             with web():
                 assert "dnat to" in firewall.listed()
@@ -213,7 +214,7 @@ def test_a_bridge_that_somebody_removed_is_made_again_and_everybody_plugged_in()
         with web() as box:
             bridge = Network.of("bridge").bridge
             Linux().rtnetlink("link del", link=bridge)
-            with container("next", network="bridge") as after:
+            with container("next", root=root(), network="bridge") as after:
                 after.start()
                 url = f"http://{address(box)}/etc/hostname"
                 assert said(after, "timeout", "2", "wget", "-q", "-O-", url) == "web"
@@ -230,7 +231,7 @@ def test_a_subnet_that_the_host_got_meanwhile_is_told() -> None:
         linux.rtnetlink("link set", link="vpn0", state="up")
         inside = network.gateway.rsplit(".", 1)[0] + ".77"
         linux.rtnetlink("addr add", link="vpn0", address=inside, prefixlen=24)
-        with container("one", network="late") as box:
+        with container("one", root=root(), network="late") as box:
             with pytest.raises(StateError, match="is in use by now") as refused:
                 box.start()
             assert "over vpn0" in refused.value.meaning
@@ -250,14 +251,14 @@ def test_two_states_on_one_host_do_not_touch_each_other() -> None:
         with web() as box:
             its = address(box)
             os.environ["LABKIT_STATE"] = f"{first}-2"
-            with container("two", SERVE, publish=["8081:80"]) as other:
+            with container("two", SERVE, root=root(), publish=["8081:80"]) as other:
                 other.start()
                 assert becomes_true(lambda: listens(other))
                 assert address(other) != its
                 assert page("127.0.0.1", 8081) == "two"
                 assert page("127.0.0.1", PORT) == "web"
                 assert "link" not in sweep().text()
-                taken = container("third", publish=[f"{PORT}:80"])
+                taken = container("third", root=root(), publish=[f"{PORT}:80"])
                 with taken, pytest.raises(StateError) as refused:
                     taken.start()
                 assert "the program 'labkit:network'" in refused.value.meaning
