@@ -39,6 +39,7 @@ from labkit.runtime.situation import Situation
 from labkit.runtime.spec import Spec
 from labkit.runtime.spec.mounts import Mount
 
+_READONLY = MountOptions(set=MOUNT_ATTR.RDONLY)
 _DEV = "/dev"
 _CGROUPS = ("cgroup", "cgroup2")
 
@@ -50,9 +51,7 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
         _refuse_mounts(spec)
         return [*cgroup_namespace_steps(spec)]
     return [
-        MakeShared("/", os.path.realpath(rootfs))
-        if _is_shared(spec)
-        else MakeSlave("/"),
+        _apart(spec, rootfs),
         BindMount(rootfs, rootfs),
         Chdir(rootfs),
         *_mounts(spec, situation),
@@ -91,7 +90,9 @@ def inside_steps(spec: Spec, situation: Situation) -> list[Step]:
     ]
 
 
-_READONLY = MountOptions(set=MOUNT_ATTR.RDONLY)
+def _apart(spec: Spec, rootfs: str) -> Step:
+    # Mounts of the inside go out only where a volume shall be shared both ways.
+    return MakeShared("/", os.path.realpath(rootfs)) if _is_shared(spec) else MakeSlave()
 
 
 def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
