@@ -24,7 +24,7 @@ from tests.support.skips import need
 
 pytestmark = pytest.mark.usefixtures("as_root")
 CRUN = "/usr/bin/crun"
-TIMEOUT_S = 100
+TIMEOUT_S = 300  # about 50 s where nothing else is running
 Results = dict[str, dict[str, list[Any]]]
 
 
@@ -60,7 +60,7 @@ def test_it_ends_as_with_crun(case: str, results: Results) -> None:
         assert ours[:2] == theirs[:2], f"{ours[2]}\n-- crun:\n{theirs[2]}"
         return
     known, found = DIFFERENCES[case], difference(tuple(ours[:2]), tuple(theirs[:2]))
-    assert {*known.theirs} == {*found.theirs} and {*known.ours} == {*found.ours}
+    assert {*found.theirs} <= {*known.theirs} and {*found.ours} <= {*known.ours}
     assert known.codes == found.codes, known.why
 
 

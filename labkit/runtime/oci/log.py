@@ -69,7 +69,8 @@ class Log:
         if self.format == "json":
             import json
 
-            line = json.dumps({"level": level, "msg": text, "time": now})
+            told = {"level": level, "msg": text, "time": now}
+            line = json.dumps(told, separators=(",", ":"))
         else:
             line = f'time="{now}" level={level} msg="{text}"'
         try:
