@@ -92,7 +92,9 @@ def inside_steps(spec: Spec, situation: Situation) -> list[Step]:
 
 def _apart(spec: Spec, rootfs: str) -> Step:
     # Mounts of the inside go out only where a volume shall be shared both ways.
-    return MakeShared("/", os.path.realpath(rootfs)) if _is_shared(spec) else MakeSlave()
+    if _is_shared(spec):
+        return MakeShared("/", os.path.realpath(rootfs))
+    return MakeSlave("/")
 
 
 def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:

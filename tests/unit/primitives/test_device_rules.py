@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.primitives.cgroups.device_rules import DEFAULTS, DeviceRule, program
@@ -73,6 +73,7 @@ RULES = st.builds(
 )
 
 
+@settings(deadline=None)  # other tests may be running
 @given(
     st.lists(RULES, max_size=5).map(tuple),
     st.sampled_from("bc"),
@@ -109,6 +110,7 @@ def test_a_rule_is_a_line_of_v1(rule: DeviceRule, lines: tuple[str, ...]) -> Non
     assert rule.lines == lines
 
 
+@settings(deadline=None)  # other tests may be running
 @given(st.lists(RULES, max_size=5).map(tuple))
 def test_no_part_of_a_program_is_out_of_reach(rules: tuple[DeviceRule, ...]) -> None:
     code = program(rules)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.linux import MS
@@ -53,6 +53,7 @@ def test_what_nobody_knows_goes_to_the_file_system() -> None:
     assert options.data == "size=64k,mode=755"
 
 
+@settings(deadline=None)  # other tests may be running
 @given(st.lists(st.sampled_from(known_words())))
 def test_no_known_word_reaches_the_file_system(words: list[str]) -> None:
     options = MountOptions.of(words)

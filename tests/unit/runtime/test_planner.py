@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import DocumentError, LabError, OrderError
@@ -102,6 +102,7 @@ def test_the_order_is_right_in_both_versions_of_cgroups(layout: CgroupLayout) ->
 KINDS = ("pid", "network", "ipc", "uts", "mount", "cgroup", "user", "time")
 
 
+@settings(deadline=None)  # other tests may be running
 @given(
     st.sets(st.sampled_from(KINDS)).map(sorted),
     st.booleans(),
@@ -309,6 +310,7 @@ def everything() -> Plan:
 FULL = full_document()
 
 
+@settings(deadline=None)  # other tests may be running
 @given(
     st.sampled_from(places(FULL)),
     JSON | st.sampled_from([-1, 2**70, "/..", "x" * 300, "a\nb", "\ud800", "CAP_KILL"]),

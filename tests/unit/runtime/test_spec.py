@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.errors import DocumentError
@@ -192,6 +192,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 EXAMPLE = document()
 
 
+@settings(deadline=None)  # other tests may be running
 @given(st.sampled_from(places(EXAMPLE)), JSON)
 def test_any_value_anywhere_is_understood_or_refused_as_a_document(
     path: tuple[Any, ...], value: object
