@@ -7,6 +7,8 @@
     parse("8000-8002:80-82")    a range: three ports, in order
     parse("8000-8009:80")       the first of ten that is free
 
+-P is one parse("80/tcp") for each port that the image exposes.
+
 Spec: docker run, --publish.
 """
 

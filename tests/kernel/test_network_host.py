@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from labkit import Child, Container, container
 from labkit.errors import StateError
 from labkit.linux import Linux
 from labkit.network import Network, firewall, nft
+from labkit.network.names import Question, answer
 from labkit.sweep import sweep
 from tests.kernel.playing_host import (
     HOST,
@@ -73,8 +76,6 @@ def peer_of(box: Container) -> str:
 
 def seen_from(box: Container, outside: Child) -> str:
     """Connect from outside, and return the address that the container sees."""
-    import threading
-
     thread = threading.Thread(target=python, args=(outside, HOLD))
     thread.start()
     assert becomes_true(lambda: peer_of(box))
@@ -125,8 +126,6 @@ def test_there_is_a_way_out_and_outside_sees_the_host() -> None:
             's = socket.create_server(("", 9)); s.settimeout(5); '
             "c, a = s.accept(); c.send(a[0].encode())"
         )
-        import threading
-
         with somebody_outside() as outside, web() as box:
             server = threading.Thread(target=python, args=(outside, code))
             server.start()
@@ -138,6 +137,37 @@ def test_there_is_a_way_out_and_outside_sees_the_host() -> None:
                 server.join()
 
     on_a_host(way_out)
+
+
+def serve_one_name(server: socket.socket) -> None:
+    """Be a name server that knows one name, whatever it is asked."""
+    while True:
+        try:
+            message, sender = server.recvfrom(512)
+        except OSError:
+            return
+        server.sendto(answer(Question.read(message), ["198.51.100.77"]), sender)
+
+
+def test_what_the_lab_does_not_know_the_named_server_is_asked() -> None:
+    def outside_names() -> None:
+        Network.create("inner", internal=True)
+        with socket.socket(type=socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 53))
+            asked = threading.Thread(target=serve_one_name, args=(server,))
+            asked.daemon = True  # it waits in recvfrom until this process ends
+            asked.start()
+            names = {"dns": ["127.0.0.1"], "root": root()}
+            with container("web", network="bridge", **names) as box:  # type: ignore[arg-type]
+                box.start()
+                told = said(box, "nslookup", "far.example")
+                assert "Address: 198.51.100.77" in told
+            with container("shut", network="inner", **names) as box:  # type: ignore[arg-type]
+                box.start()
+                assert "198.51.100.77" not in said(box, "nslookup", "far.example")
+        Network.of("inner").remove()
+
+    on_a_host(outside_names)
 
 
 def test_an_internal_network_has_none() -> None:
