@@ -25,7 +25,6 @@ from pathlib import Path
 
 from labkit import state
 from labkit.errors import StateError
-from labkit.host.probing import is_root
 from labkit.image import locks
 from labkit.image.digest import Digest, DigestMismatch
 from labkit.image.image import Image, Layer
@@ -35,6 +34,7 @@ from labkit.layers.root import copy_attributes
 from labkit.layers.whiteouts import InOverlay
 from labkit.linux.views import HostPath
 from labkit.plan import handle
+from labkit.primitives.overlay import may_use_trusted_xattrs
 
 _DIGITS = 16
 _DESCRIPTION = ".json"
@@ -66,10 +66,12 @@ class Trees:
     def default(cls) -> Trees:
         """Return the lab's own, in its state directory.
 
-        Raises: HostError when the state lies on an overlay.
+        Raises: HostError when the state lies on an overlay, or where an ordinary user's
+            overlay can't keep its marks.
         """
-        marks = "trusted.overlay." if is_root() else "user.overlay."
-        return cls(state.layers_directory("layers"), marks)
+        trusted = may_use_trusted_xattrs()
+        root = state.layers_directory("layers", user_marks=not trusted)
+        return cls(root, "trusted.overlay." if trusted else "user.overlay.")
 
     def unpack(
         self,
@@ -166,7 +168,8 @@ class Trees:
         name = os.path.basename(self.path(layer.chain_id))
         self._remove(name)
         fresh = HostPath(os.path.join(self.root, f".{name}"))
-        os.mkdir(fresh, 0o755)
+        os.mkdir(fresh)
+        os.chmod(fresh, 0o755)  # whatever the umask is
         try:
             if below:  # the merged root has the attributes of the topmost layer's
                 copy_attributes(below[0], fresh)

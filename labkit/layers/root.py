@@ -136,7 +136,8 @@ class Root:
                     raise syscall_error(f'open("{path}")', errno.ELOOP)
                 return self._open(_resolved(real, target), links - 1)
             self._keep_times(parent)
-            os.mkdir(name, 0o755, dir_fd=parent)
+            os.mkdir(name, dir_fd=parent)
+            os.chmod(name, 0o755, dir_fd=parent)  # whatever the umask is
             if place is not None and os.path.isdir(place):
                 copy_attributes(place, f"/proc/self/fd/{parent}/{name}")
             return self._open(real, links)

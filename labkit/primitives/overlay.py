@@ -102,7 +102,7 @@ class Overlay(Handle):
         for path in lower:
             _must_be_a_directory(path)
         if userxattr is None:
-            userxattr = not _may_use_trusted_xattrs()
+            userxattr = not may_use_trusted_xattrs()
         overlay = cls(name, lower, userxattr=userxattr)
         overlay._acquire()
         return overlay
@@ -239,8 +239,13 @@ def _must_be_a_directory(path: HostPath) -> None:
     linux.close(linux.open(path, O.PATH | O.DIRECTORY))
 
 
-def _may_use_trusted_xattrs() -> bool:
-    # xattr(7): trusted.* is for CAP_SYS_ADMIN in the first user namespace.
+def may_use_trusted_xattrs() -> bool:
+    """Say whether an overlay of this process can keep its marks in trusted.overlay.*.
+
+    Raises: nothing.
+    Needs: nothing.
+    Kernel: xattr(7): trusted.* is for CAP_SYS_ADMIN in the first user namespace.
+    """
     privilege = read_privilege(HostPath("/"), root_user=is_root())
     return privilege.has(CAP.SYS_ADMIN) and NamespaceType.USER not in privilege.inner
 
