@@ -109,9 +109,10 @@ def write(
             if durable:
                 os.fsync(file.fileno())
         os.rename(fresh, path)
-        for left_by_a_kill in unfinished(HostPath(folder)):
-            _unlink(left_by_a_kill)
         if durable:
+            # Not each time: a folder may have hundreds of files.
+            for left_by_a_kill in unfinished(HostPath(folder)):
+                _unlink(left_by_a_kill)
             _sync(folder)
     except OSError as refused:
         _unlink(fresh)

@@ -114,7 +114,7 @@ class CatchUp(Step):
     """
 
     where: ClassVar[Where] = Where.OUTSIDE
-    man: ClassVar[tuple[str, ...]] = ()
+    man: ClassVar[tuple[str, ...]] = ("recv(2)",)
     needs: ClassVar[str] = "nothing"
 
     def describe(self) -> str:

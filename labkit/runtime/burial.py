@@ -63,10 +63,22 @@ def clear(groups: Sequence[HostPath]) -> None:
 
     Raises: StateError when a process is still there after seconds; EBUSY.
     """
-    there = tuple(group for group in groups if os.path.isdir(group))
+    # Most often nobody is left, and nothing was made below: then this is all.
+    left = tuple(group for group in groups if not _removed(group))
     linux = Linux()
-    end_processes(there, lambda: _kill_all(linux, there))
-    remove_directories(linux, there)
+    if left:
+        end_processes(left, lambda: _kill_all(linux, left))
+    remove_directories(linux, left)
+
+
+def _removed(group: HostPath) -> bool:
+    try:
+        os.rmdir(group)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # EBUSY: somebody is in it, or something is below
+    return True
 
 
 def _kill_all(linux: Linux, groups: tuple[HostPath, ...]) -> None:

@@ -25,15 +25,16 @@ from typing import NoReturn
 from labkit.linux.flags import CLONE
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
+from labkit.linux.views import HostPath
 from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
 from labkit.runtime import monitor
 from labkit.runtime.local_socket import SERVER, listen_at
-from labkit.runtime.rehearsal import rehearse
+from labkit.runtime.rehearsal import Rehearsal
 from labkit.runtime.sealed import run_from_a_sealed_copy
 
 IDLE_S = 60.0
-_MOMENT_S = 0.01
+_MOMENT_S = 0.05
 
 # Every step of a plan comes from one of these: imported once, here, and not again by
 # each monitor.
@@ -88,7 +89,9 @@ class Server:
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, pass_over)
         # What is there now is never collected, so its pages stay shared for ever.
-        rehearse()
+        rehearsal = Rehearsal(HostPath(os.path.dirname(self._path)))
+        rehearsal.again_and_again()
+        self._rehearse = rehearsal.once
         gc.collect()
         gc.freeze()
         os.write(ready_end, b"!")
@@ -131,7 +134,7 @@ class Server:
         self._children += 1
         if self._ready == 0:
             os.close(self._taken)
-            monitor.prepare(self._listener, self._taken_end)
+            monitor.prepare(self._listener, self._taken_end, self._rehearse)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:  # its monitors inherit the handler, and stay

@@ -62,10 +62,13 @@ _CODES = {errno.ENOENT: 127, errno.EACCES: 126}
 _OTHER = 128
 
 
-def prepare(listener: socket.socket, server_fd: int) -> NoReturn:
+def prepare(
+    listener: socket.socket, server_fd: int, rehearse: Callable[[], None]
+) -> NoReturn:
     """Be a monitor that waits for a request. Never returns.
 
-    Args: listener [the fork server's socket]; server_fd [a pipe to the fork server].
+    Args: listener [the fork server's socket]; server_fd [a pipe to the fork server];
+        rehearse [what the launcher does before it is needed].
     """
     try:
         os.setsid()
@@ -73,7 +76,7 @@ def prepare(listener: socket.socket, server_fd: int) -> NoReturn:
         linux.prctl(PR.SET_CHILD_SUBREAPER, 1)
         linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)  # until there is a container
         name_this_process("labkit:monitor")
-        Monitor(linux, listener, server_fd).watch()
+        Monitor(linux, server_fd, listener, rehearse).watch()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -83,7 +86,13 @@ def prepare(listener: socket.socket, server_fd: int) -> NoReturn:
 class Monitor:
     """A container, its streams, and who waits for it."""
 
-    def __init__(self, linux: Linux, listener: socket.socket, server_fd: int) -> None:
+    def __init__(
+        self,
+        linux: Linux,
+        server_fd: int,
+        listener: socket.socket,
+        rehearse: Callable[[], None],
+    ) -> None:
         self._linux, self._server_fd, self._watch = linux, server_fd, Watch()
         self._streams = Streams(self._watch)
         # With the borders of messages kept: they are read whole.
@@ -91,6 +100,7 @@ class Monitor:
         if linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
             self._launcher.close()
             linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+            rehearse()
             Launcher(listener, theirs, self._streams.for_the_inside).serve()
         theirs.close()
         listener.close()

@@ -12,13 +12,13 @@ import json
 import os
 import signal
 import socket
-import tempfile
 
 from labkit.linux.flags import CLONE, PR
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
 from labkit.linux.trace import Recorder
 from labkit.linux.views import HostPath
+from labkit.plan import handle
 from labkit.plan.channel import Channel
 from labkit.plan.inside import applied, name_this_process
 from labkit.plan.launch import launch
@@ -38,30 +38,39 @@ from labkit.runtime.watch import Watch
 _TIMES = 10  # Python 3.11 rewrites a function when it is called the eighth time
 
 
-def rehearse() -> None:
-    """Go through a start again and again; make no container."""
-    document = Spec.default().raw
-    document["process"]["terminal"] = False
-    situation = Situation("rehearsal", HostPath("/"))
-    plan = create_plan(Spec.from_json(document), this_machine(), situation)
-    with tempfile.TemporaryDirectory() as folder:
+class Rehearsal:
+    """A plan to try with, of the usual kind, and a place for its files."""
+
+    def __init__(self, folder: HostPath) -> None:
+        document = Spec.default().raw
+        document["process"]["terminal"] = False
+        situation = Situation("rehearsal", HostPath("/"))
+        self._folder = folder
+        self._plan = create_plan(Spec.from_json(document), this_machine(), situation)
+
+    def again_and_again(self) -> None:
+        """Go through all of a start, often enough; make no container."""
         for _ in range(_TIMES):
-            _launchers_part(plan, HostPath(folder))
-            _monitors_part(HostPath(folder))
+            self.once()
+            launched = launch(Plan(Chdir("/"), Exec(["/bin/true"])), until=Exec)
+            launched.kill()
+            _monitors_part(self._folder)
 
-
-def _launchers_part(plan: Plan, folder: HostPath) -> None:
-    ours, theirs = Channel.pair()
-    ours.send({"request": Request("rehearsal", folder, plan).to_json()})
-    received = theirs.receive()
-    assert received is not None
-    for step in tied(Request.from_json(received[0]["request"]).plan):
-        applied(step, Recorder())
-    launched = launch(Plan(Chdir("/"), Exec(["/bin/true"])), until=Exec)
-    launched.kill()
-    listen_at(f"{folder}/socket").close()
-    for end in (ours, theirs):
-        end.close()
+    def once(self) -> None:
+        """Go through what a launcher does: then it has pages of its own for that."""
+        ours, theirs = Channel.pair()
+        request = Request(f"rehearsal-{os.getpid()}", self._folder, self._plan)
+        ours.send({"request": request.to_json()})
+        received = theirs.receive()
+        assert received is not None
+        for step in tied(Request.from_json(received[0]["request"]).plan):
+            applied(step, Recorder())
+        handle.take_over("rehearsal", request.name)
+        handle.record("rehearsal", request.name, {}, durable=False).forget()
+        listen_at(f"{self._folder}/{os.getpid()}").close()
+        os.unlink(f"{self._folder}/{os.getpid()}")
+        for end in (ours, theirs):
+            end.close()
 
 
 def _monitors_part(folder: HostPath) -> None:
