@@ -41,8 +41,6 @@ _TYPES = {
 # Marks of an overlay that an image must not bring: they redirect to other files. And
 # labels of a security module that only the machine they were made on knows.
 _FOREIGN = ("trusted.overlay.", "user.overlay.", "security.selinux")
-
-
 # What Linux refuses because of what the archive says, and not because of the machine.
 _ITS_OWN_FAULT = {
     errno.ELOOP: "links on the way to it lead in a circle",

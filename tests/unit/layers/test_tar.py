@@ -260,6 +260,12 @@ def test_every_compression_gives_the_archive_back(name: str) -> None:
     assert unpacked(PACKERS[name](MANY))[0] == MANY
 
 
+def test_a_step_that_gives_nothing_is_not_the_end() -> None:
+    # The first step sees the header of the first part only.
+    parts = gzip.compress(b"") * 50 + gzip.compress(MANY) + gzip.compress(b"")
+    assert unpacked(parts)[0] == MANY
+
+
 def test_the_same_archive_is_packed_to_the_same_bytes() -> None:
     assert packed_by_isal(MANY) == packed_by_isal(MANY)
 
