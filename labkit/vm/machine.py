@@ -20,8 +20,6 @@ from labkit.vm.guest.wake import WORK_TAG
 
 PROGRAM = "qemu-system-x86_64"
 TCG, KVM = "tcg", "kvm"
-# Emulation keeps translated code, by default in up to a gigabyte.
-_CODE_CACHE_MB = 32
 # What numpy and its like ask for; more features cost more emulation.
 _TCG_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+fsgsbase,+rdrand"
 # Under emulation the processor's clock runs with this machine's frequency, which is
@@ -43,6 +41,7 @@ class Machine:
     memory_mb: int
     cpus: int
     accelerator: str
+    code_cache_mb: int  # for translated code; QEMU's own default is up to a gigabyte
 
     def options(self) -> list[str]:
         """Return the command line but for what each start decides anew."""
@@ -85,7 +84,7 @@ class Machine:
     def _processor(self) -> list[str]:
         if self.accelerator == KVM:
             return ["-accel", "kvm", "-cpu", "host"]
-        accel = f"tcg,tb-size={_CODE_CACHE_MB},thread=multi"
+        accel = f"tcg,tb-size={self.code_cache_mb},thread=multi"
         return ["-accel", accel, "-cpu", _TCG_CPU]
 
     def _environment(self) -> str:

@@ -51,6 +51,7 @@ def what_it_is_for(machine: Machine) -> dict[str, Any]:
         kernel=Path("/kernel"),
         initramfs=Path("/initramfs"),
         scratch=Path("/scratch"),
+        code_cache_mb=0,
     )
     files = [places.artefact("vmlinux"), machine.image, places.artefact("scratch.img")]
     return {

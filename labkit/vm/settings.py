@@ -2,6 +2,7 @@
 
 LABKIT_VM_MEMORY     megabytes of memory that the VM has
 LABKIT_VM_CPUS       processors that it has
+LABKIT_VM_CACHE      megabytes for translated code; else as much as there is room for
 LABKIT_VM_IDLE       seconds that it stays when its last kernel has ended
 LABKIT_VM_WORK       the folder that it shares with this machine
 LABKIT_VM_ACCEL      kvm or tcg, instead of what works here
@@ -27,6 +28,7 @@ class Settings:
 
     memory_mb: int = MEMORY_MB
     cpus: int = 1
+    cache_mb: int = 0
     idle_s: float = IDLE_S
     work: str = ""  # "" lets the first notebook decide
     accelerator: str = ""
@@ -42,6 +44,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         memory_mb=int(_number(environ, "LABKIT_VM_MEMORY", MEMORY_MB)),
         cpus=int(_number(environ, "LABKIT_VM_CPUS", 1)),
+        cache_mb=int(_number(environ, "LABKIT_VM_CACHE", 0)),
         idle_s=_number(environ, "LABKIT_VM_IDLE", IDLE_S),
         work=environ.get("LABKIT_VM_WORK", ""),
         accelerator=environ.get("LABKIT_VM_ACCEL", ""),
