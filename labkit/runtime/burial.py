@@ -11,6 +11,7 @@ it writes a record, as for every handle; whoever looks next finishes its work. C
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from labkit.primitives.cgroups.ending import (
     signal_frozen,
 )
 from labkit.runtime.ending import Ending, ending_in, oom_kills
+from labkit.runtime.local_socket import MONITOR
 
 KIND = "monitor"
 
@@ -50,6 +52,8 @@ def bury(record: Record) -> None:
     _end_first_process(undo)
     clear(groups)
     directory = HostPath(undo.get("directory", ""))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{directory}/{MONITOR}")
     if os.path.isdir(directory) and ending_in(directory) is None:
         started_s = undo.get("started_s", 0.0)
         Ending(None, None, killed > 0, started_s, time.time(), lost=True).write(

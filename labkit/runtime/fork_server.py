@@ -25,6 +25,7 @@ from labkit.errors import ChildLost, HostError, LabError, error_from_json
 from labkit.linux.views import HostPath, HostPid
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
+from labkit.plan.family import start_time
 from labkit.primitives.cgroups.ending import rounds
 from labkit.runtime.burial import KIND, bury
 from labkit.runtime.ending import Ending, ending_in
@@ -57,10 +58,7 @@ class ForkServer:
     def pid(self) -> HostPid:
         """The server's process, as this one counts."""
         with self._connect() as end:
-            peer = end.getsockopt(
-                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
-            )
-        return HostPid(_CREDENTIALS.unpack(peer)[0])
+            return _peer(end)
 
     def start(self, request: Request) -> Monitored:
         """Start a container; return when its program runs, or it stands before it.
@@ -99,17 +97,17 @@ class ForkServer:
     def _connect(self) -> socket.socket:
         path = f"{self.directory}/{SERVER}"
         try:
-            return connect_to(path)
+            return _connected(path)
         except (FileNotFoundError, ConnectionRefusedError):
             with state.lock(_FOLDER):
                 return self._connect_or_start(path)
 
     def _connect_or_start(self, path: str) -> socket.socket:
         try:
-            return connect_to(path)  # somebody else was quicker
+            return _connected(path)  # somebody else was quicker
         except (FileNotFoundError, ConnectionRefusedError):
             self._start_server()
-        return connect_to(path)
+        return _connected(path)
 
     def _start_server(self) -> None:
         line = [sys.executable, "-m", "labkit.runtime.fork_server_process"]
@@ -216,6 +214,21 @@ def ending_of(name: str, directory: HostPath) -> Ending | None:
     if record is not None and not record.owner_alive:
         bury(record)
     return ending_in(directory)
+
+
+def _connected(path: str) -> socket.socket:
+    end = connect_to(path)
+    # The monitor that waits beside a server that was killed lives a moment longer.
+    if start_time(_peer(end)) is None:
+        end.close()
+        raise ConnectionRefusedError
+    return end
+
+
+def _peer(end: socket.socket) -> HostPid:
+    size = _CREDENTIALS.size
+    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    return HostPid(_CREDENTIALS.unpack(credentials)[0])
 
 
 def _say(channel: Channel, message: Message) -> None:

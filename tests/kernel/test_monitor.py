@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,10 +16,9 @@ import pytest
 
 from labkit.host import Host, probe
 from labkit.linux.views import HostPath
-from labkit.plan import Plan, handle, step
+from labkit.plan import Plan, step
 from labkit.primitives.clone import PutIntoCgroup
 from labkit.runtime.attached import MOST_PENDING
-from labkit.runtime.burial import KIND
 from labkit.runtime.ending import ending_in
 from labkit.runtime.fork_server import ForkServer, Monitored, ending_of
 from labkit.runtime.log import LONGEST, entries_in
@@ -240,7 +240,7 @@ class TestDeaths:
         assert ending_in(box.directory) is None
         ending = ending_of(whole.name, box.directory)
         assert ending is not None and ending.lost and ending.code is None
-        assert nothing_but_the_socket(whole)
+        assert nothing_is_left_of(whole)
         box.close()
 
     def test_a_sweep_finds_it_as_well(self, server: ForkServer, whole: Parts) -> None:
@@ -253,7 +253,7 @@ class TestDeaths:
         assert "removed: monitor watched" in sweep(host).text()
         ending = ending_in(box.directory)
         assert ending is not None and ending.lost
-        assert nothing_but_the_socket(whole)
+        assert nothing_is_left_of(whole)
 
     def test_a_sweep_leaves_a_container_alone_that_is_watched(
         self, server: ForkServer, whole: Parts
@@ -276,7 +276,7 @@ class TestDeaths:
             os.waitpid(pid, 0)
             ending = ending_of(whole.name, directory_of(whole.name))
             assert ending is not None and ending.lost, request_index
-            assert nothing_but_the_socket(whole)
+            assert nothing_is_left_of(whole)
 
     def test_the_notebook_may_be_killed_at_every_step(
         self, server: ForkServer, whole: Parts
@@ -295,8 +295,10 @@ class TestDeaths:
         for request_index in places_to_stand(whole)[::4]:
             one = ForkServer.at(HostPath(str(tmp_path)))
             pid = asked_for(one, whole, request_index, 0.05)
-            os.kill(one.pid, signal.SIGKILL)
+            victim = one.pid
+            os.kill(victim, signal.SIGKILL)
             os.waitpid(pid, 0)
+            assert becomes_true(lambda: is_gone(victim))  # noqa: B023
             assert becomes_true(lambda: nothing_is_left_of(whole))
             ending = ending_in(directory_of(whole.name))
             assert ending is not None and ending.code == 7, request_index
@@ -314,11 +316,12 @@ class TestDeaths:
             time.sleep(random.random() * 0.03)
             monitor = monitor_of(whole.name)
             if monitor:
-                os.kill(monitor, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it was quick
+                    os.kill(monitor, signal.SIGKILL)
                 assert becomes_true(lambda: is_gone(monitor))  # noqa: B023
             os.waitpid(pid, 0)
             ending_of(whole.name, directory_of(whole.name))
-            assert becomes_true(lambda: nothing_but_the_socket(whole))
+            assert becomes_true(lambda: nothing_is_left_of(whole))
 
 
 def places_to_stand(one: Parts) -> range:
@@ -347,9 +350,3 @@ def start_and_leave(server: ForkServer, plan: Plan, one: Parts) -> None:
         server.start(one.request_for(plan))
     finally:
         os._exit(0)
-
-
-def nothing_but_the_socket(one: Parts) -> bool:
-    """Say whether nothing is left, but for a socket nobody listens at any more."""
-    gone = handle.find(KIND, one.name) is None
-    return gone and not any(map(os.path.exists, one.groups))
