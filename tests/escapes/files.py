@@ -58,7 +58,7 @@ def begun(plan: Plan) -> tuple[Step, ...]:
 
 
 def _chroot(step: Step) -> Plan:
-    return Plan(Chroot(cast(PivotRoot, step).new_root), Chdir("/"))
+    return Plan(Chroot("."), Chdir("/"))
 
 
 def _follow_links(step: Step) -> Plan:

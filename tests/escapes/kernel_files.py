@@ -139,6 +139,10 @@ ATTACKS = (
         "release_agent",
         "CVE-2022-0492",
         by_release_agent,
-        {"capabilities": with_capability(CAP.SYS_ADMIN), "seccomp": no_seccomp},
+        {
+            "capabilities": with_capability(CAP.SYS_ADMIN),
+            "seccomp": no_seccomp,
+            "a cgroup namespace": no_namespace("cgroup"),
+        },
     ),
 )

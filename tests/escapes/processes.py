@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -9,10 +10,13 @@ import pty
 import subprocess
 import termios
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
+from labkit.errors import LabError
 from labkit.linux import CLONE, Linux
 from labkit.linux.flags import CAP
-from labkit.plan import Plan, step
+from labkit.plan import Plan, Step, step
 from labkit.primitives.leftovers import JoinSessionKeyring, NewSession
 from tests.escapes.book import (
     Attack,
@@ -90,17 +94,27 @@ def by_typing(bundle: Bundle, outside: Outside) -> bool:
 
 def does(bundle: Bundle, function: Callable[..., None], *args: object) -> str:
     """Run a function in place of the program; return what it said."""
-    change(bundle, lambda plan: Plan(*begun(plan), step(_and_leave, function, args)))
+    change(bundle, lambda plan: Plan(*begun(plan), Does(function, args)))
     return bundle.run("true")
 
 
-def _and_leave(
-    linux: Linux, function: Callable[..., None], args: tuple[object]
-) -> None:
-    try:
-        function(linux, *args)
-    finally:
-        os._exit(0)
+@dataclass(frozen=True, slots=True, repr=False)
+class Does(Step):
+    """A function that is the last thing of a process of ours, then a program."""
+
+    function: Callable[..., None]
+    args: tuple[object, ...]
+
+    replaces: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        return f"attack: {self.function.__name__}"
+
+    def apply(self, linux: Linux) -> int | None:
+        with contextlib.suppress(LabError, OSError):  # it was refused: nothing is said
+            self.function(linux, *self.args)
+        linux.execve("/bin/true", ["true"], {})
+        return None
 
 
 def say(text: str) -> None:
