@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import json
 import os
@@ -371,12 +372,11 @@ def test_a_first_process_of_ours_forwards_signals_and_reaps(bundle: Bundle) -> N
 
 def programs_in(container: Container) -> dict[str, str]:
     """Return the container's processes, by their numbers inside."""
-    seen = container.root("/proc")
-    return {
-        name: (seen / name / "comm").read_text().strip()
-        for name in os.listdir(seen)
-        if name.isdigit()
-    }
+    seen, found = container.root("/proc"), {}
+    for name in filter(str.isdigit, os.listdir(seen)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            found[name] = (seen / name / "comm").read_text().strip()
+    return found
 
 
 def test_a_first_process_of_ours_holds_no_file(bundle: Bundle) -> None:
