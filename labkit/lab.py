@@ -30,7 +30,7 @@ from labkit.errors import DocumentError, LabError
 from labkit.host import probe
 from labkit.plan import Child, Event, Plan, handle
 from labkit.primitives.cgroups import Cgroup, CgroupReading
-from labkit.primitives.cgroups.make_room import make_room
+from labkit.primitives.cgroups.leaf import make_room
 from labkit.primitives.namespaces import Namespaces
 from labkit.primitives.overlay import Overlay
 from labkit.rootfs.box import Box

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from labkit.linux.proc import PROC, mounts
 from labkit.linux.views import HostPath
@@ -61,6 +60,8 @@ def read_state_place(
     Raises: StateError without /proc.
     Needs: nothing.
     """
+    from pathlib import Path  # here, because a runtime waits for its import in vain
+
     path = state_location(environ, root_user=root_user)
     nearest = next(p for p in (Path(path), *Path(path).parents) if os.path.lexists(p))
     writable = os.access(nearest, os.W_OK | os.X_OK, effective_ids=True)
@@ -76,6 +77,8 @@ def filesystem_type(path: HostPath, proc: str = PROC) -> str:
     Needs: nothing.
     Kernel: proc_pid_mountinfo(5).
     """
+    from pathlib import Path
+
     real = Path(os.path.realpath(path))
     above = [one for one in mounts(proc=proc) if real.is_relative_to(one.target)]
     # The longest mount point is the nearest; of equal ones the later hides the other.

@@ -6,7 +6,6 @@ Each reader takes a root directory, so that tests bring their own machine.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 
 from labkit.host.elf import is_static
@@ -134,6 +133,8 @@ def read_swap_bytes(root: HostPath) -> int:
 
 def find_tools(environ: Mapping[str, str]) -> tuple[Tool, ...]:
     """Return the programs of TOOLS that are installed, sbin included."""
+    import shutil  # here, because a runtime waits for its import in vain
+
     path = os.pathsep.join((environ.get("PATH", ""), *_SYSTEM_DIRECTORIES))
     found = ((name, shutil.which(name, path=path)) for name in TOOLS)
     return tuple(Tool(name, HostPath(where)) for name, where in found if where)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 from labkit.errors import StateError
 from labkit.linux.flags import CAP, NamespaceType
@@ -94,11 +94,15 @@ def children(pid: int, proc: str = PROC) -> tuple[Process, ...]:
 
     Kernel: proc_pid_task(5), the file children.
     """
+    try:
+        threads = os.listdir(f"{proc}/{pid}/task")
+    except FileNotFoundError:
+        return ()
     found: list[Process] = []
-    for listing in Path(proc, str(pid), "task").glob("*/children"):
-        for child in listing.read_text().split():
-            with contextlib.suppress(StateError):  # it ended since it was listed
-                found.append(process(child, proc))
+    for thread in threads:
+        with contextlib.suppress(StateError):  # it ended since it was listed
+            listing = _read(proc, f"{pid}/task/{thread}", "children")
+            found += _all_that_are_there(listing.split(), proc)
     return tuple(found)
 
 
@@ -107,7 +111,7 @@ def root_of(pid: int | str = "self", proc: str = PROC) -> str:
 
     Kernel: proc_pid_root(5), path_resolution(7).
     """
-    return os.readlink(Path(proc, str(pid), "root"))
+    return os.readlink(f"{proc}/{pid}/root")
 
 
 def cwd_of(pid: int | str = "self", proc: str = PROC) -> str:
@@ -115,7 +119,7 @@ def cwd_of(pid: int | str = "self", proc: str = PROC) -> str:
 
     Kernel: proc_pid_cwd(5).
     """
-    return os.readlink(Path(proc, str(pid), "cwd"))
+    return os.readlink(f"{proc}/{pid}/cwd")
 
 
 def namespace_ids(
@@ -127,11 +131,10 @@ def namespace_ids(
 
     Kernel: namespaces(7), The /proc/pid/ns/ directory.
     """
-    folder = Path(proc, str(pid), "ns")
     found = {}
     for kind in NamespaceType:
-        link = folder / kind.proc
-        if link.is_symlink():  # an older Linux has no time namespace
+        link = f"{proc}/{pid}/ns/{kind.proc}"
+        if os.path.islink(link):  # an older Linux has no time namespace
             found[kind] = int(re.findall(r"\d+", os.readlink(link))[0])
     return found
 
@@ -177,9 +180,16 @@ _CAPABILITY_SETS = {
 }
 
 
+def _all_that_are_there(pids: list[str], proc: str) -> Iterator[Process]:
+    for pid in pids:
+        with contextlib.suppress(StateError):
+            yield process(pid, proc)
+
+
 def _read(proc: str, pid: int | str, name: str) -> str:
     try:
-        return Path(proc, str(pid), name).read_text(errors="surrogateescape")
+        with open(f"{proc}/{pid}/{name}", errors="surrogateescape") as file:
+            return file.read()
     except (FileNotFoundError, ProcessLookupError):
         raise StateError(
             f"the process whose {name} was asked for has ended", "start it again"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.errors import StateError
@@ -22,6 +21,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Requires, Rule, Step
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.root import Chroot, PivotRoot
+from labkit.values import dataclass
 
 _READONLY = MountAttributes(attr_set=MOUNT_ATTR.RDONLY)
 _NULL = os.makedev(1, 3)  # Documentation/admin-guide/devices.txt

@@ -12,7 +12,6 @@ Chapter 04. The steps that write a map are in idmap.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from labkit.errors import StateError
@@ -101,7 +100,8 @@ def _parse(line: str) -> IdMapping:
 
 def _lines(proc: str, pid: int | str, name: str) -> list[str]:
     try:
-        return Path(proc, str(pid), name).read_text().splitlines()
+        with open(f"{proc}/{pid}/{name}") as file:
+            return file.read().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         raise StateError(
             f"the process whose {name} was asked for has ended", "start it again"

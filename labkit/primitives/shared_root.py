@@ -13,7 +13,6 @@ host, and that detaching the old root detaches the host's own mounts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import MNT, MS, O
@@ -21,6 +20,7 @@ from labkit.linux.syscalls import Linux
 from labkit.plan.step import After, Requires
 from labkit.primitives.mounts import MakePrivate
 from labkit.primitives.root import PivotRoot
+from labkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -21,7 +21,7 @@ from labkit.linux.views import HostPath
 from labkit.plan import Plan
 from labkit.primitives.cgroups import Cgroup, Unified, make_room
 from labkit.primitives.cgroups.hierarchy import LIMITING, names_in
-from labkit.primitives.cgroups.make_room import move_to_leaf
+from labkit.primitives.cgroups.leaf import move_to_leaf
 from labkit.primitives.process import Exec, Fork
 from tests.kernel.ordinary_user import NOBODY, as_ordinary_user
 from tests.support.skips import need

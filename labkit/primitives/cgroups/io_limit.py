@@ -11,7 +11,6 @@ file system's device, and from a partition to its disk.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from labkit.errors import HostError
 from labkit.linux.proc import mounts
@@ -69,6 +68,8 @@ def disk_of(path: HostPath, disks: str = _DISKS) -> str:
     Kernel: stat(2), sysfs(5).
     Left out: file systems on several disks; the first counts.
     """
+    from pathlib import Path  # here, because a runtime waits for its import in vain
+
     device = os.stat(path).st_dev
     if os.major(device) == 0:  # tmpfs, overlay; btrfs numbers itself, too
         device = _device_of_source(path)
@@ -85,6 +86,8 @@ def disk_of(path: HostPath, disks: str = _DISKS) -> str:
 
 
 def _device_of_source(path: HostPath) -> int:
+    from pathlib import Path
+
     # The nearest mount's source is a device node; where it isn't, there is no disk.
     real = Path(os.path.realpath(path))
     above = [mount for mount in mounts() if real.is_relative_to(mount.target)]

@@ -19,7 +19,7 @@ from labkit.primitives.cgroups.hierarchy import (
     hierarchy_of,
     names_in,
 )
-from labkit.primitives.cgroups.make_room import make_room
+from labkit.primitives.cgroups.leaf import make_room
 from tests.unit.machines import unified, version_1
 
 SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope"
