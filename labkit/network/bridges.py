@@ -96,7 +96,7 @@ def pin(place: Endpoint) -> None:
 
 def forget(place: Endpoint) -> None:
     """Remove the container from the host's table; its port goes with its namespace."""
-    # ENOENT, ENODEV: never known, or the bridge has gone and its neighbours with it.
+    # ENOENT, ENODEV: the bridge has gone, and its neighbours with it.
     with contextlib.suppress(LabError, OSError):
         bridge = Network.of(place.network).bridge
         Linux().rtnetlink("neigh del", link=bridge, dst=place.address)

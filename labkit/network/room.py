@@ -50,10 +50,9 @@ class Room:
         except BaseException:
             self.close()
             raise
-        self.lease = replace(self.lease, ports=tuple(ports))
-        self.lease.write()
-        for place in self.lease.endpoints:
-            bridges.know(place)
+        if tuple(ports) != self.lease.ports:  # one was found among several
+            self.lease = replace(self.lease, ports=tuple(ports))
+            self.lease.write()
         if self.lease.runs:
             await self.started(self.lease)
 
@@ -71,8 +70,6 @@ class Room:
             relay.close()
         if self._resolver is not None:
             self._resolver.close()
-        for place in self.lease.endpoints:
-            bridges.forget(place)
 
     async def _publish(self, port: Port) -> Port:
         for number in port.choices:

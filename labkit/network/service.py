@@ -30,7 +30,7 @@ from labkit import state
 from labkit.errors import DocumentError, HostError, LabError, StateError
 from labkit.linux.views import HostPid
 from labkit.network import bridges, client, firewall, nft
-from labkit.network.leases import Lease, leases
+from labkit.network.leases import Endpoint, Lease, leases
 from labkit.network.networks import LOCK, Network
 from labkit.network.room import Room
 
@@ -49,6 +49,7 @@ class Service:
         self._one_at_a_time = asyncio.Lock()
         self._rules: str | None = None  # what an earlier process left isn't known
         self._bridges: set[str] = set()  # names of networks
+        self._known: dict[Endpoint, str] = {}  # in the host's table of neighbours
         self._tidying: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.over = asyncio.Event()
@@ -115,6 +116,7 @@ class Service:
 
     async def _release(self, name: str) -> None:
         await self._close(name)
+        self._forget_the_gone()
         await self._settle()
 
     async def _open(self, lease: Lease) -> None:
@@ -123,6 +125,10 @@ class Service:
             self._bridges.add(network.name)
             if bridges.bring_up(network):
                 bridges.plug_in_again(network, self._running)
+                self._known = {p: n for p, n in self._known.items() if n in self.rooms}
+            if place not in self._known:
+                bridges.know(place)
+                self._known[place] = lease.container
         passing = "" if not lease.ports else await asyncio.to_thread(nft.obstacle)
         room = self.rooms[lease.container] = Room(lease, natted=not passing)
         await room.open()
@@ -131,6 +137,13 @@ class Service:
         room = self.rooms.pop(name, None)
         if room is not None:
             room.close()
+
+    def _forget_the_gone(self) -> None:
+        # An address stays known while it is a container's, whether that runs or not.
+        for place, name in tuple(self._known.items()):
+            if Lease.of(name) is None:
+                bridges.forget(place)
+                del self._known[place]
 
     async def _settle(self, *, tidy: bool = True) -> None:
         # The rules are the last to be made and the first to be changed back: no packet
@@ -186,6 +199,7 @@ class Service:
                 if not lease.alive:
                     lease.forget()
                     await self._close(lease.container)
+            self._forget_the_gone()
             await self._settle()
 
     def _tidy_later(self) -> None:
