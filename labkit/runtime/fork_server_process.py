@@ -134,7 +134,8 @@ class Server:
         self._children += 1
         if self._ready == 0:
             os.close(self._taken)
-            monitor.prepare(self._listener, self._taken_end, self._rehearse)
+            ends = self._taken_end, self._listener
+            monitor.prepare(self._pid, *ends, self._rehearse)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:  # its monitors inherit the handler, and stay

@@ -63,23 +63,29 @@ _OTHER = 128
 
 
 def prepare(
-    listener: socket.socket, server_fd: int, rehearse: Callable[[], None]
+    server: int, server_fd: int, listener: socket.socket, rehearse: Callable[[], None]
 ) -> NoReturn:
     """Be a monitor that waits for a request. Never returns.
 
-    Args: listener [the fork server's socket]; server_fd [a pipe to the fork server];
-        rehearse [what the launcher does before it is needed].
+    Args: server, server_fd [the fork server's pid, and a pipe to it]; listener [its
+        socket]; rehearse [what the launcher does before it is needed].
     """
     try:
         os.setsid()
         linux = Linux(forked=True)
         linux.prctl(PR.SET_CHILD_SUBREAPER, 1)
-        linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)  # until there is a container
+        _end_with(server, linux)  # until there is a container
         name_this_process("labkit:monitor")
         Monitor(linux, server_fd, listener, rehearse).watch()
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        os._exit(0)
+
+
+def _end_with(parent: int, linux: Linux) -> None:
+    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before it could be followed
         os._exit(0)
 
 
@@ -97,16 +103,16 @@ class Monitor:
         self._streams = Streams(self._watch)
         # With the borders of messages kept: they are read whole.
         self._launcher, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        monitor = os.getpid()
         if linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
             self._launcher.close()
-            linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+            _end_with(monitor, linux)
             rehearse()
             Launcher(listener, theirs, self._streams.for_the_inside).serve()
         theirs.close()
         listener.close()
         self._streams.close_the_insides_ends()
         self._about = b""  # JSON, read when it is needed
-        self._statuses: dict[int, int] = {}
         self._answer: Callable[[Message], None] | None = None
         self.pid, self._started_s = 0, 0.0
         self._exit: Exit | None = None
@@ -155,7 +161,7 @@ class Monitor:
             self.pid = number
             self._started_s = 0.0 if kind == STANDS else time.time()
             self._tell_starter({"pid": number})
-            self._look_whether_it_ended()
+            self._reap()
 
     def _begin(self, client_fd: int, listener_fd: int) -> None:
         for fd in (client_fd, listener_fd):
@@ -182,15 +188,16 @@ class Monitor:
 
     def _hear_of_children(self, news: int, kinds: int) -> None:
         os.read(news, 4096)
-        self._statuses.update(ended_children())
-        self._look_whether_it_ended()
+        self._reap()
 
-    def _look_whether_it_ended(self) -> None:
-        # It may have ended before the launcher has said who it is.
-        if self.pid in self._statuses and self._exit is None:
-            self._exit = Exit.from_status(self._statuses[self.pid])
-        if self.pid:
-            self._statuses.clear()
+    def _reap(self) -> None:
+        # Not before the launcher has said who is who: until then it may ask for a
+        # process by its pid, and a pid that nobody has waited for isn't used again.
+        if self.pid == 0:
+            return
+        for pid, status in ended_children():
+            if pid == self.pid and self._exit is None:
+                self._exit = Exit.from_status(status)
 
     def _finish(self) -> None:
         while self._answer is not None:  # the launcher knows more, and says it now
