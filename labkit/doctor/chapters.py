@@ -142,6 +142,6 @@ CHAPTERS = (
     Chapter("11", "Images", (STATE, BUSYBOX, NAMESPACES, OVERLAY, UPPER), (ROOT,)),
     Chapter("12", "Registries", (STATE, BUSYBOX)),
     Chapter("13", "Networks", (*_CONTAINER, ROOT), (NFT,)),
-    Chapter("14", "Data that stays", _CONTAINER, (ROOT,)),
+    Chapter("14", "Data that stays", (*_CONTAINER, ROOT)),
 )
 # fmt: on
