@@ -41,7 +41,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def results(place: Path) -> Results:
     """What came of every case, with both runtimes."""
-    for program in ("podman", "conmon", "crun"):
+    for program in ("podman", "conmon", "crun", "catatonit"):
         need(program, shutil.which(program), f"{program} isn't installed")
     ours = write_script(place / "labkit-oci")
     _make_image(place)
