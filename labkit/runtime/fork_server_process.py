@@ -34,7 +34,7 @@ from labkit.runtime.rehearsal import Rehearsal
 from labkit.runtime.sealed import run_from_a_sealed_copy
 
 IDLE_S = 60.0
-_MOMENT_S = 0.05
+_MOMENT_S = 0.1
 
 # Every step of a plan comes from one of these: imported once, here, and not again by
 # each monitor.
