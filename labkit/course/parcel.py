@@ -1,4 +1,4 @@
-"""The learner's work in one file: taken away from a place that forgets, and brought back.
+"""The learner's work in one file: taken from a place that forgets, and brought back.
 
     pack()            -> bytes: a ZIP file with the names below, as they are now
     save(path)        the same, written to a file

@@ -13,7 +13,7 @@ overlay      layers, copy-up, whiteouts         chapter 06
 capabilities, user, seccomp                     chapter 08
 limits, leftovers, sysctl, hidden_paths         what a process gives up, or mustn't see
 inside_root  paths in a root that isn't ours    chapters 09, 10
-             mount_inside, mount_options, device_inside, copy_up, shared_root,
+             mount_inside, mount_options, device_inside, copy_up, peers_of_the_host,
              move_root: what config.json mounts there
 clone, start_gate, parent_death                 how a container is born, and waits
 program      what it runs, and its terminal     chapter 09

@@ -30,8 +30,8 @@ from labkit.primitives.mount_inside import (
 from labkit.primitives.mount_options import MountOptions
 from labkit.primitives.mounts import BindMount, MakeSlave
 from labkit.primitives.move_root import MoveRoot
+from labkit.primitives.peers_of_the_host import MakeShared, PivotSharedRoot
 from labkit.primitives.root import Chdir, Chroot, PivotRoot
-from labkit.primitives.shared_root import MakeShared, PivotSharedRoot
 from labkit.primitives.sysctl import SetSysctl, namespace_of, path_of
 from labkit.runtime.planner_cgroup import cgroup_mount
 from labkit.runtime.planner_namespaces import cgroup_namespace_steps, enter_kinds

@@ -98,7 +98,7 @@ def _limit(places: tuple[Place, ...]) -> int | None:
 
 
 def _remove(directory: HostPath) -> None:
-    # Its last process has been waited for; v1 needs a moment more.
+    # Its last process has been waited for; Linux needs a moment more.
     deadline = time.monotonic() + 2
     while os.path.isdir(directory):
         try:

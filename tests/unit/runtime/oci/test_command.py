@@ -108,7 +108,8 @@ def test_the_script_needs_no_environment_and_no_directory(tmp_path: Path) -> Non
 def test_the_light_verbs_import_little(tmp_path: Path) -> None:
     # Each of these is paid for by every start of a container.
     heavy = {"argparse", "ctypes", "dataclasses", "inspect", "pathlib", "socket",
-             "subprocess", "tempfile", "typing", "labkit.linux", "labkit.plan"}  # fmt: skip
+             "subprocess", "tempfile", "typing", "labkit.linux",
+             "labkit.plan"}  # fmt: skip
     code = (
         f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n"
         "from labkit.runtime.oci.command import main\n"
