@@ -107,26 +107,22 @@ class Store(Blobs):
         """Hold back `prune` in all processes, for blobs that have no name yet."""
         return locks.hold(os.path.join(self.root, "lock"), alone=False)
 
-    def remove(self, digests: Iterable[Digest]) -> None:
-        """Remove blobs; the caller knows that nothing leads to them.
+    def prune(
+        self, keep: Iterable[Digest] = (), *, among: Iterable[Digest] | None = None
+    ) -> Pruned:
+        """Remove the blobs that no name leads to.
 
-        Raises: StateError while somebody holds a lease.
-        """
-        with locks.hold(f"{self.root}/lock", alone=True, timeout_s=_PRUNE_WAIT_S):
-            for digest in digests:
-                Path(self.path(digest)).unlink(missing_ok=True)
-
-    def prune(self, keep: Iterable[Digest] = ()) -> Pruned:
-        """Remove the blobs that no name leads to, and what broken ingests left.
-
-        Args: keep [manifests, indexes or blobs in use otherwise: by a container].
+        Args: keep [manifests, indexes or blobs in use otherwise: by a container]; among
+            [only these; None: all, and what broken ingests left].
         Raises: StateError while somebody holds a lease; DocumentError or DigestMismatch
             when a document can't be read, since what it leads to isn't known then.
         """
         with locks.hold(f"{self.root}/lock", alone=True, timeout_s=_PRUNE_WAIT_S):
             kept = self._reachable(keep)
-            unused = tuple(digest for digest in self.all() if digest not in kept)
-            partial = Path(self.root, "ingest").iterdir()
+            there = list(self.all())
+            asked = there if among is None else set(among).intersection(there)
+            unused = tuple(digest for digest in asked if digest not in kept)
+            partial = Path(self.root, "ingest").iterdir() if among is None else ()
             paths = [*map(Path, map(self.path, unused)), *partial]
             size = sum(path.stat().st_size for path in paths)
             for path in paths:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,13 +72,11 @@ def remove(store: Store, name: str, keep: Iterable[Digest] = ()) -> tuple[str, .
     Raises: NoSuchImage; StateError for the id of an image with several names.
     """
     reference = _only_name(store, name)
-    descriptor = store.untag(reference)
-    kept = set(keep)
-    for other in store.references().values():
-        kept |= set(_reachable(store, other))
-    with store.lease():
-        unused = [one for one in _reachable(store, descriptor) if one not in kept]
-    store.remove(unused)
+    among = tuple(_reachable(store, store.untag(reference)))
+    # An image is being pulled, or another one can't be read: then the blobs are left to
+    # `labkit images prune`, which says so.
+    with suppress(StateError, DocumentError):
+        store.prune(keep, among=among)
     return (str(reference),)
 
 
