@@ -22,6 +22,7 @@ from labkit import Child, Plan, Unshare
 from labkit.linux import CLONE, Linux, rtnetlink
 from labkit.network import AddAddress, AddRoute, LinkUp
 from labkit.rootfs import rootfs
+from tests.kernel.probed_once import this_host
 
 HOST, OUTSIDE = "198.51.100.1", "198.51.100.2"  # TEST-NET-2 of RFC 5737
 
@@ -32,6 +33,7 @@ def on_a_host(act: Callable[[], None]) -> None:
     said = state.with_suffix(".txt")
     rtnetlink.load()
     root()  # made once, in the state that all tests share
+    this_host()
     pid = os.fork()
     if pid == 0:
         _play(act, state, said)

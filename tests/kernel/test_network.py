@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from labkit import CLONE, Container, Exec, JoinNamespaces, Plan, container
+from labkit import CLONE, Container, Exec, JoinNamespaces, Plan
 from labkit.errors import DocumentError, StateError
 from labkit.linux import Linux
 from labkit.network import Network, client
 from labkit.network.leases import leases
 from tests.kernel.playing_host import page
+from tests.kernel.probed_once import container
 from tests.kernel.watching import becomes_true
 from tests.support.ours import ours
 
@@ -46,7 +47,7 @@ def lab() -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def web(lab: Network) -> Iterator[Container]:
     wanted = {"aliases": ["www"], "publish": ["127.0.0.1::80"]}
-    with container("web", SERVE, network="lab", **wanted) as box:  # type: ignore[arg-type]
+    with container("web", SERVE, network="lab", **wanted) as box:
         box.start()
         yield box
 
@@ -275,7 +276,7 @@ def test_what_can_not_be_is_refused_before_anything_is_made(
 ) -> None:
     before = ours()
     with pytest.raises((StateError, DocumentError)) as refused:
-        container("wrong", **options)  # type: ignore[arg-type]
+        container("wrong", **options)
     assert meaning in refused.value.meaning
     assert "wrong" not in [lease.container for lease in leases()]
     assert {line for line in ours() - before if "process" not in line} == set()

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit import Container, Plan, container, step
+from labkit import Container, Plan, step
 from labkit.errors import HostError, LabError
 from labkit.linux import Linux
 from labkit.network import Network, client
 from labkit.network.leases import Lease, leases
 from labkit.sweep import left, sweep
 from tests.kernel.playing_host import page
+from tests.kernel.probed_once import container
 from tests.kernel.test_network import SERVE, address, listens, said
 from tests.kernel.watching import becomes_true
 from tests.support.ours import ours

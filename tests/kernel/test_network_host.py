@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import Child, Container, container
+from labkit import Child, Container
 from labkit.errors import StateError
 from labkit.linux import Linux
 from labkit.network import Network, firewall, nft
@@ -27,6 +27,7 @@ from tests.kernel.playing_host import (
     root,
     somebody_outside,
 )
+from tests.kernel.probed_once import container
 from tests.kernel.test_network import SERVE, address, listens, said
 from tests.kernel.watching import becomes_true
 from tests.support.skips import need
@@ -54,7 +55,7 @@ def needs_nft() -> None:
 
 @contextmanager
 def web(**options: object) -> Iterator[Container]:
-    with container("web", SERVE, root=root(), publish=[f"{PORT}:80"], **options) as box:  # type: ignore[arg-type]
+    with container("web", SERVE, root=root(), publish=[f"{PORT}:80"], **options) as box:
         box.start()
         assert becomes_true(lambda: listens(box))
         yield box
@@ -158,11 +159,11 @@ def test_what_the_lab_does_not_know_the_named_server_is_asked() -> None:
             asked.daemon = True  # it waits in recvfrom until this process ends
             asked.start()
             names = {"dns": ["127.0.0.1"], "root": root()}
-            with container("web", network="bridge", **names) as box:  # type: ignore[arg-type]
+            with container("web", network="bridge", **names) as box:
                 box.start()
                 told = said(box, "nslookup", "far.example")
                 assert "Address: 198.51.100.77" in told
-            with container("shut", network="inner", **names) as box:  # type: ignore[arg-type]
+            with container("shut", network="inner", **names) as box:
                 box.start()
                 assert "198.51.100.77" not in said(box, "nslookup", "far.example")
         Network.of("inner").remove()

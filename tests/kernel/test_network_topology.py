@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from labkit import container
 from labkit.network import Network
 from labkit.network.topology import Talk, Topology
+from tests.kernel.probed_once import container
 from tests.kernel.test_network import SERVE, address, listens
 from tests.kernel.watching import becomes_true
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from labkit import Container, MakePrivate, Plan, Unshare, container, step
+from labkit import Container, MakePrivate, Plan, Unshare, step
 from labkit.errors import DocumentError, NoSuchPath, StateError
 from labkit.linux import CLONE, MS, Linux
 from labkit.rootfs import rootfs
 from labkit.volumes import Volume
+from tests.kernel.probed_once import container
 from tests.kernel.watching import becomes_true
 from tests.support.ours import ours
 
@@ -228,6 +229,6 @@ def test_what_can_not_be_understood_is_refused_before_anything_is_made(
 ) -> None:
     before = ours()
     with pytest.raises(DocumentError) as refused:
-        container("wrong", **options)  # type: ignore[arg-type]
+        container("wrong", **options)
     assert meaning in refused.value.meaning
     assert ours() - before == set()
