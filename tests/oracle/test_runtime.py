@@ -75,13 +75,16 @@ def run_by(peer: str, bundle: Bundle) -> list[str]:
     """Return what the bundle's program says when another runtime runs it."""
     (bundle.path / "config.json").write_text(json.dumps(bundle.document))
     name = f"labkit-oracle-{os.getpid()}"
+    # crun refuses a hybrid layout: it sees the trees of version 1 alone.
+    hybrid = 'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
+    apart = ["unshare", "--mount", "sh", "-c", hybrid, "sh"]
     words = [peer, "--root", str(bundle.path / "state"), "run", "--bundle"]
     done = subprocess.run(
-        [*words, str(bundle.path), name],
+        [*apart, *words, str(bundle.path), name],
         capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
         check=False,
     )  # fmt: skip
-    need("runtime", done.returncode == 0, f"{peer} can't run here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
