@@ -48,13 +48,22 @@ class Notebook:
             self.close()
             raise
 
-    def run(self, code: str, timeout_s: float = CELL_S) -> str:
-        """Run a cell; return what it printed, and the name of its error."""
+    def run(
+        self,
+        code: str,
+        timeout_s: float = CELL_S,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> str:
+        """Run a cell; return what it printed, and the name of its error.
+
+        Args: tell [called with each piece of it, as it comes].
+        """
         said: list[str] = []
 
         def hook(message: dict[str, Any]) -> None:
             content = message["content"]
             said.append(content.get("text", content.get("ename", "")))
+            tell(said[-1])
 
         self.client.execute_interactive(code, timeout=timeout_s, output_hook=hook)
         return "".join(said).strip()
