@@ -9,6 +9,7 @@ import os
 import pty
 import subprocess
 import termios
+import tty
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -80,16 +81,29 @@ def by_a_key(bundle: Bundle, outside: Outside) -> bool:
 def by_typing(bundle: Bundle, outside: Outside) -> bool:
     """Type into the terminal of whoever started the container."""
     ours, theirs = pty.openpty()
+    starter = os.fork()
+    if starter == 0:
+        typed = False
+        try:
+            typed = _typed_by(bundle, theirs)
+        finally:
+            os._exit(typed)
+    os.close(ours)
+    os.close(theirs)
+    return os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1]) == 1
+
+
+def _typed_by(bundle: Bundle, terminal: int) -> bool:
+    # Whoever starts a container at a terminal leads its session, and lives on.
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    tty.setcbreak(terminal)
+    does(bundle, _type, terminal)
+    os.set_blocking(terminal, False)
     try:
-        change(bundle, lambda plan: Plan(step(_have_terminal, theirs), *plan.steps))
-        does(bundle, _type, theirs)
-        os.set_blocking(theirs, False)
-        return b"x" in os.read(theirs, 1)
+        return b"x" in os.read(terminal, 1)
     except BlockingIOError:
         return False
-    finally:
-        os.close(ours)
-        os.close(theirs)
 
 
 def does(bundle: Bundle, function: Callable[..., None], *args: object) -> str:
@@ -152,11 +166,6 @@ def _find_the_key(linux: Linux) -> None:
     found = ctypes.create_string_buffer(64)
     if key > 0 and LIBC.syscall(KEYCTL, READ, key, found, 64) > 0:
         say(found.value.decode())
-
-
-def _have_terminal(linux: Linux, fd: int) -> None:
-    linux.setsid()
-    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
 
 
 def _type(linux: Linux, fd: int) -> None:
