@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 import labkit
 from labkit.errors import DocumentError
+from labkit.text import one_line
 
 _BLOCK = 1 << 20
 _CONNECTIONS = 8
@@ -177,7 +178,7 @@ def _named(problem: HTTPError) -> Exception:
     cause = getattr(problem, "reason", None) or problem
     text = str(problem)
     if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:
-        return Untrusted(str(cause)[:200])
+        return Untrusted(one_line(str(cause), 200))
     return Broken(_innermost(problem))
 
 
@@ -186,7 +187,7 @@ def _innermost(problem: Exception) -> str:
     # HTTPConnection(host='...', port=5000): Failed to ...
     while problem.args and isinstance(problem.args[-1], Exception):
         problem = problem.args[-1]
-    return str(problem).rpartition("): ")[2][:200]
+    return one_line(str(problem).rpartition("): ")[2], 200)
 
 
 def _proxy(url: str) -> str:
