@@ -113,7 +113,7 @@ def write(
             # Not each time: a folder may have hundreds of files.
             for left_by_a_kill in unfinished(HostPath(folder)):
                 _unlink(left_by_a_kill)
-            _sync(folder)
+            sync(folder)
     except OSError as refused:
         _unlink(fresh)
         raise unusable(path, refused) from refused
@@ -226,8 +226,14 @@ def _unlink(path: str) -> None:
         return
 
 
-def _sync(folder: str) -> None:
-    # The new name is in the directory, which has a buffer of its own.
+def sync(folder: str) -> None:
+    """Flush a directory: new names are in it, and it has a buffer of its own.
+
+    Args: folder [host path].
+    Raises: OSError when it isn't there, or the disk fails.
+    Needs: read permission there.
+    Kernel: fsync(2).
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -93,7 +93,7 @@ class Ingest:
             # Before rename, because the new name may reach the disk before the bytes.
             os.fsync(self._fd)
             os.rename(self._partial, place)
-            sync(os.path.dirname(place))
+            state.sync(os.path.dirname(place))
         except OSError as refused:
             raise state.unusable(place, refused) from refused
         self._complete = True
@@ -172,15 +172,6 @@ class Ingest:
 def blob_path(root: str, digest: Digest) -> str:
     """Return where a blob is: image-spec, image-layout.md, "Blobs"."""
     return os.path.join(root, "blobs", digest.algorithm, digest.encoded)
-
-
-def sync(folder: str) -> None:
-    """Flush a directory: new names are in it, and it has a buffer of its own."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _is_named(fd: int, path: str) -> bool:

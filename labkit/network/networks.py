@@ -117,11 +117,6 @@ class Network:
         """How many bits of an address are the network's."""
         return Subnet(self.subnet).prefixlen
 
-    @property
-    def has_names(self) -> bool:
-        """Whether containers on it find each other by name."""
-        return self.name != DEFAULT
-
     def remove(self) -> None:
         """Forget the network. May be called twice.
 

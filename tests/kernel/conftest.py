@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from labkit.host import Host
+from labkit.linux.views import HostPath
+from labkit.runtime.fork_server import ForkServer
 from tests.kernel.bundles import Bundle, make_bundle, remove_places
 from tests.support.skips import need
 
@@ -25,3 +27,11 @@ def bundle(host: Host, as_root: None) -> Iterator[Bundle]:
         made = make_bundle(Path(folder) / "bundle", host, str(host.busybox))
         yield made
         remove_places(made.places)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """A fork server, one for all tests of a module."""
+    one = ForkServer.at(HostPath(str(tmp_path_factory.mktemp("server"))))
+    yield one
+    one.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,6 @@ from tests.kernel.monitored import (
 from tests.kernel.watching import becomes_true, is_gone
 
 SLEEP = ("sleep", "1000")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """One server for all tests of the module."""
-    one = ForkServer.at(HostPath(str(tmp_path_factory.mktemp("server"))))
-    yield one
-    one.stop()
 
 
 def held(name: str, argv: Sequence[str]) -> Request:

@@ -40,14 +40,6 @@ SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """One server for all tests of the module."""
-    one = ForkServer.at(HostPath(str(tmp_path_factory.mktemp("server"))))
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
 def whole(host: Host) -> Iterator[Parts]:
     """A container with everything: layers, a cgroup, all namespaces."""
     need("root", host.privilege.root, "these containers are root's")

@@ -14,6 +14,7 @@ from pathlib import Path
 from labkit.course.attempt import Run, attempt, rehearse
 from labkit.course.task import Case, Exercise, Level, Mistake, Question, Task
 from labkit.course.tasks import typed_volumes
+from labkit.course.tasks.seen import refusal_of, seen_by, text_of
 from labkit.course.verdict import Saw
 from labkit.linux.flags import CLONE, MS
 from labkit.linux.syscalls import Linux
@@ -39,7 +40,7 @@ def check_add_volume(add_volume: AddVolume, case: Case) -> Saw:
         )
         with _stage(base, source, target) as host:
             for place in (source, f"{source}/stick"):
-                _seen_by(host.pid, Path(place, "letter")).write_text(secret)
+                seen_by(host.pid, Path(place, "letter")).write_text(secret)
             first = Plan(JoinNamespaces(host.pid, CLONE.NEWNS), *_OWN)
             with attempt(add_volume, source, target, readonly, first=first) as run:
                 _must_show(run, target, secret)
@@ -68,11 +69,11 @@ def _stage(base: str, source: str, target: str) -> Iterator[Child]:
 
 def _must_show(run: Run, target: str, secret: str) -> None:
     run.must(
-        _text(_seen_by(run.pid, Path(target, "letter"))) == secret,
+        text_of(seen_by(run.pid, Path(target, "letter"))) == secret,
         "nothing of the folder can be read at the target",
     )
     run.must(
-        _text(_seen_by(run.pid, Path(target, "stick/letter"))) == secret,
+        text_of(seen_by(run.pid, Path(target, "stick/letter"))) == secret,
         "the folder is there, and what is mounted in it isn't: its mount point is "
         "empty. Which flag takes along what lies below?",
     )
@@ -83,7 +84,8 @@ def _must_be_written(
 ) -> None:
     wanted = errno.EROFS if readonly else None
     top, below = (
-        _refusal(_seen_by(run.pid, Path(target, name))) for name in ("new", "stick/new")
+        refusal_of(seen_by(run.pid, Path(target, name)))
+        for name in ("new", "stick/new")
     )
     if not readonly:
         run.must(top is below is None, "it was to be written to, and Linux refuses")
@@ -98,28 +100,9 @@ def _must_be_written(
         "changes one mount; which call changes all of them?",
     )
     run.must(
-        _refusal(_seen_by(host, Path(source, "other"))) is None,
+        refusal_of(seen_by(host, Path(source, "other"))) is None,
         "the host can't write to its own folder any more",
     )
-
-
-def _seen_by(pid: HostPid, path: Path) -> Path:
-    return Path(f"/proc/{pid}/root{path}")
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None  # ENOENT is an answer here
-
-
-def _refusal(path: Path) -> int | None:
-    try:
-        path.write_text("")
-    except OSError as refused:
-        return refused.errno
-    return None
 
 
 ADD_VOLUME = Task(

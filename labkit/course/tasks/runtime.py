@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +16,12 @@ from labkit.course.verdict import Failed, Saw
 from labkit.errors import DocumentError, LabError
 from labkit.linux.flags import CLONE
 from labkit.linux.proc import process
-from labkit.linux.views import HostPath
 from labkit.plan import Child, Plan
 from labkit.primitives.cgroups.place import Place, places_of
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.process import Exec
 from labkit.rootfs import rootfs
+from labkit.runtime.burial import clear
 from labkit.runtime.planner import create_plan
 from labkit.runtime.situation import Situation
 from labkit.runtime.spec import Spec
@@ -78,8 +77,7 @@ def _container(
     except LabError as error:
         raise Failed(f"it could not be made: {error.message}") from None
     finally:
-        for place in places:
-            _remove(place.directory)
+        clear(tuple(dict.fromkeys(place.directory for place in places)))
 
 
 def _hostname(child: Child) -> str:
@@ -95,18 +93,6 @@ def _limit(places: tuple[Place, ...]) -> int | None:
                 text = path.read_text().strip()
                 return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
     return None
-
-
-def _remove(directory: HostPath) -> None:
-    # Its last process has been waited for; Linux needs a moment more.
-    deadline = time.monotonic() + 2
-    while os.path.isdir(directory):
-        try:
-            os.rmdir(directory)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 MY_CONFIG = Task(

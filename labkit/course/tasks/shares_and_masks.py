@@ -13,10 +13,11 @@ from pathlib import Path
 
 from labkit.course.attempt import Run, attempt, rehearse
 from labkit.course.task import Case, Level, Mistake, Question, Task
+from labkit.course.tasks.seen import refusal_of, seen_by, text_of
 from labkit.course.verdict import Saw
 from labkit.linux.flags import CLONE
 from labkit.linux.syscalls import Linux
-from labkit.linux.views import HostPath, HostPid
+from labkit.linux.views import HostPath
 from labkit.plan import Child, Plan
 from labkit.primitives.mounts import MakePrivate, MountFilesystem
 from labkit.primitives.namespaces import JoinNamespaces, Unshare
@@ -32,15 +33,15 @@ def check_share_readonly(share_readonly: ShareReadonly, case: Case) -> Saw:
     _must_change_one_mount_only(rehearse(share_readonly, str(source), str(target)))
     with _stage(case.folder) as host:
         for folder in (source, target):
-            _seen_by(host.pid, folder).mkdir()
-        _seen_by(host.pid, source / "letter").write_text(secret)
+            seen_by(host.pid, folder).mkdir()
+        seen_by(host.pid, source / "letter").write_text(secret)
         first = _container_on(host)
         with attempt(share_readonly, str(source), str(target), first=first) as run:
             run.must(
-                _text(_seen_by(run.pid, target / "letter")) == secret,
+                text_of(seen_by(run.pid, target / "letter")) == secret,
                 "the folder isn't there: nothing of it can be read at the target",
             )
-            refused = _refusal(_seen_by(run.pid, target / "new")) == errno.EROFS
+            refused = refusal_of(seen_by(run.pid, target / "new")) == errno.EROFS
             run.must(
                 refused or "chmod" not in run.names,
                 "Mallory wrote in spite of the permissions: she is root. What doesn't "
@@ -52,7 +53,7 @@ def check_share_readonly(share_readonly: ShareReadonly, case: Case) -> Saw:
                 "for; look at /proc/PID/mountinfo: did Linux do it?",
             )
             run.must(
-                _refusal(_seen_by(host.pid, source / "new")) is None,
+                refusal_of(seen_by(host.pid, source / "new")) is None,
                 "the host can't write to its own folder any more",
             )
             return run.saw("read inside, refused inside, and written outside")
@@ -64,19 +65,19 @@ def check_hide(hide: Hide, case: Case) -> Saw:
     file, folder, missing, other = _paths(case, 4)
     secret = case.seed.secret()
     with _stage(case.folder) as host:
-        _seen_by(host.pid, folder).mkdir()
+        seen_by(host.pid, folder).mkdir()
         for path in (file, folder / "key", other):
-            _seen_by(host.pid, path).write_text(secret)
+            seen_by(host.pid, path).write_text(secret)
         for path in (file, folder, missing):
             with attempt(hide, str(path), first=_container_on(host)) as run:
-                _must_be_hidden(run, _seen_by(run.pid, path), secret)
+                _must_be_hidden(run, seen_by(run.pid, path), secret)
                 run.must(
-                    _text(_seen_by(run.pid, other)) == secret,
+                    text_of(seen_by(run.pid, other)) == secret,
                     "it hid a neighbour, too, that nobody asked to hide",
                 )
-                kept = [_seen_by(host.pid, path) for path in (file, folder / "key")]
+                kept = [seen_by(host.pid, path) for path in (file, folder / "key")]
                 run.must(
-                    set(map(_text, kept)) == {secret},
+                    set(map(text_of, kept)) == {secret},
                     "the host has lost its secret: it was to be hidden, not removed",
                 )
         return run.saw("hidden inside, whole outside, for a file and for a folder")
@@ -96,7 +97,7 @@ def _must_be_hidden(run: Run, path: Path, secret: str) -> None:
         found = os.listdir(path)
         run.must(not found, "the folder's content can still be seen from inside")
     else:
-        run.must(_text(path) != secret, "the file can still be read from inside")
+        run.must(text_of(path) != secret, "the file can still be read from inside")
 
 
 @contextmanager
@@ -112,28 +113,9 @@ def _paths(case: Case, count: int) -> list[Path]:
     return [Path(case.folder, name) for name in names]
 
 
-def _seen_by(pid: HostPid, path: Path) -> Path:
-    return Path(f"/proc/{pid}/root{path}")
-
-
 def _container_on(host: Child) -> Plan:
     join = JoinNamespaces(host.pid, CLONE.NEWNS)
     return Plan(join, Unshare(CLONE.NEWNS), MakePrivate("/"))
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None  # ENOENT is an answer here
-
-
-def _refusal(path: Path) -> int | None:
-    try:
-        path.write_text("")
-    except OSError as refused:
-        return refused.errno
-    return None
 
 
 SHARE_READONLY = Task(

@@ -55,9 +55,7 @@ class RunHooks(Step):
         return f"run the hooks of {self.moment}: {_shown(self.hooks)}"
 
     def apply(self, linux: Linux) -> int | None:
-        state = {**json.loads(self.state), "pid": linux.inside or 0}
-        for hook in self.hooks:
-            run_hook(linux, self.moment, hook, state)
+        _run_all(linux, self, linux.inside or 0)
         return None
 
 
@@ -81,10 +79,14 @@ class RunHooksInside(Step):
         return f"run the hooks of {self.moment} inside: {_shown(self.hooks)}"
 
     def apply(self, linux: Linux) -> int | None:
-        state = {**json.loads(self.state), "pid": linux.getpid()}
-        for hook in self.hooks:
-            run_hook(linux, self.moment, hook, state)
+        _run_all(linux, self, linux.getpid())
         return None
+
+
+def _run_all(linux: Linux, step: RunHooks | RunHooksInside, pid: int) -> None:
+    state = {**json.loads(step.state), "pid": pid}
+    for hook in step.hooks:
+        run_hook(linux, step.moment, hook, state)
 
 
 def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) -> None:

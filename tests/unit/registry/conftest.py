@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.registries import MEMORY
+from labkit.image import Store
+from tests.support.registries import MEMORY, store_in
 
 
 @pytest.fixture
@@ -20,3 +21,15 @@ def tmp_path() -> Iterator[Path]:
     """A directory of one test, in memory where that is possible."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Store:
+    """The store that pushes."""
+    return store_in(tmp_path / "here")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    """The store that pulls."""
+    return store_in(tmp_path / "there")

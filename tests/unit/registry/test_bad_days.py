@@ -41,7 +41,6 @@ from tests.support.registries import (
     name_of,
     put_image,
     stalls,
-    store_in,
 )
 
 LAYER = os.urandom(3 << 19)
@@ -64,16 +63,6 @@ def image(server: Bad, here: Store) -> Descriptor:
     push(name_of(server), here, IN_A_HURRY)
     server.seen.clear()
     return image
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return store_in(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return store_in(tmp_path / "there")
 
 
 def is_whole(store: Store, name: Reference, image: Descriptor) -> bool:

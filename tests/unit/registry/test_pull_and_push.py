@@ -31,21 +31,10 @@ from tests.support.registries import (
     name_of,
     put_image,
     registry,
-    store_in,
 )
 from tests.unit.registry.test_connection import make_certificate
 
 LAYERS = (os.urandom(3 << 19), b"", b"small")
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Store:
-    return store_in(tmp_path / "here")
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return store_in(tmp_path / "there")
 
 
 def same(store: Store, descriptor: Descriptor) -> bool:
