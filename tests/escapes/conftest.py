@@ -12,16 +12,19 @@ from labkit.primitives.capabilities import DOCKER
 from labkit.runtime.spec.docker_seccomp import docker_seccomp
 from tests.escapes import amounts
 from tests.escapes.outside import Outside
-from tests.kernel.bundles import Bundle, make_bundle, remove_places
+from tests.kernel.bundles import Bundle, new_bundle
 from tests.support.skips import need
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, host: Host, as_root: None) -> Iterator[Bundle]:
+def bundle(host: Host, as_root: None) -> Iterator[Bundle]:
     """A bundle with Docker's defaults, limits included."""
-    need("busybox", host.busybox, "there is no statically linked busybox")
-    tmp_path.chmod(0o755)
-    made = make_bundle(tmp_path / "bundle", host, str(host.busybox))
+    with new_bundle(host) as made:
+        _as_docker_would(made)
+        yield made
+
+
+def _as_docker_would(made: Bundle) -> None:
     names = [str(cap) for cap in DOCKER]
     made.process["capabilities"] = {
         name: list(names) for name in ("bounding", "effective", "permitted")
@@ -35,8 +38,6 @@ def bundle(tmp_path: Path, host: Host, as_root: None) -> Iterator[Bundle]:
     for row in made.document["mounts"]:
         if row["destination"] == "/dev/shm":
             row["options"][-1] = f"size={amounts.SHM_MB}m"
-    yield made
-    remove_places(made.places)
 
 
 @pytest.fixture

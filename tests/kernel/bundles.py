@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from labkit.runtime.planner import Situation, Target, create_plan, exec_plan
 from labkit.runtime.spec import Process, Spec
 from labkit.runtime.spec.node import Node
 from tests.kernel.watching import becomes_true
+from tests.support.skips import need
 
 PATIENCE_S = 20
 APPLETS = (
@@ -137,6 +139,19 @@ def _launched(plan: Plan, bundle: Bundle) -> Iterator[Container]:
         yield Container(launched.pid, launched.pidfd, output, bundle)
     finally:
         launched.kill()
+
+
+@contextmanager
+def new_bundle(host: Host) -> Iterator[Bundle]:
+    """Make a bundle; its cgroup, if a test asks for one, goes with it."""
+    need("busybox", host.busybox, "there is no statically linked busybox")
+    # Beside the run's own state: other users can pass through there, and must.
+    place = os.path.dirname(os.environ["LABKIT_STATE"])
+    with tempfile.TemporaryDirectory(prefix="bundle-", dir=place) as folder:
+        Path(folder).chmod(0o755)
+        made = make_bundle(Path(folder) / "bundle", host, str(host.busybox))
+        yield made
+        remove_places(made.places)
 
 
 def make_bundle(folder: Path, host: Host, busybox: str) -> Bundle:

@@ -112,17 +112,7 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
         container.write_file("config.json", json.dumps(spec.raw))
         container.write(record)
         gate = start_gate.make(container.directory)
-        situation = Situation(
-            container.id,
-            HostPath(record.bundle),
-            places,
-            AwaitStart(gate.start_fd, gate.answer_fd),
-            console_fd,
-            given.number("preserve-fds"),
-            not given.on("no-pivot"),
-            not given.on("no-new-keyring"),
-            kept_programs=kept_programs(call.root),
-        )
+        situation = _situation(call, record, places, gate, console_fd)
         plan = create_plan(spec, host, situation)
         call.log.debug_plan(plan)
         _launch(plan, container, record, given)
@@ -131,6 +121,26 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
         raise
     gate.close()
     return container, record
+
+
+def _situation(
+    call: Call,
+    record: Record,
+    places: tuple[Place, ...],
+    gate: start_gate.StartGate,
+    console_fd: int | None,
+) -> Situation:
+    return Situation(
+        record.id,
+        HostPath(record.bundle),
+        places,
+        AwaitStart(gate.start_fd, gate.answer_fd),
+        console_fd,
+        call.given.number("preserve-fds"),
+        not call.given.on("no-pivot"),
+        not call.given.on("no-new-keyring"),
+        kept_programs=kept_programs(call.root),
+    )
 
 
 def _spec(given: Given) -> Spec:
