@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -95,6 +95,16 @@ class _Connection(BaseHTTPRequestHandler):
     # one's acknowledgement.
     disable_nagle_algorithm = True
     rbufsize = 64 << 10
+    rfile: BufferedReader
+
+    def handle_one_request(self) -> None:
+        """Wait for a request; who leaves while nothing is asked leaves without a line."""
+        try:
+            self.rfile.peek(1)
+        except (ConnectionResetError, TimeoutError):
+            self.close_connection = True
+        else:
+            super().handle_one_request()
 
     def _exchange(self) -> None:
         begun, asked = time.monotonic(), _shown(f"{self.command} {self.path}")

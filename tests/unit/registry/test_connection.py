@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,29 @@ def test_what_came_before_a_client_went_away_stays(
     assert answer.headers["Range"] == "0-2"
     digest = Digest.of(b"abcdef")
     assert ask(client, "PUT", f"{where}?digest={digest}", b"def")[0] == 201
+
+
+def test_a_client_that_breaks_off_between_two_requests_is_not_worth_a_line(
+    server: Server,
+    client: http.client.HTTPConnection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    ended, shutdown = threading.Event(), server.shutdown_request
+
+    def shut(request: object) -> None:
+        shutdown(request)  # type: ignore[arg-type]
+        ended.set()
+
+    monkeypatch.setattr(server, "say", said.append)
+    monkeypatch.setattr(server, "shutdown_request", shut)
+    assert ask(client, "GET", "/v2/")[0] == 200
+    # socket(7): lingering for no time at all means a reset.
+    at_once = struct.pack("ii", 1, 0)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    client.close()
+    assert ended.wait(5)
+    assert [line.split()[:3] for line in said] == [["GET", "/v2/", "200"]]
 
 
 def test_two_requests_for_one_upload_do_not_mix(
