@@ -5,6 +5,7 @@
     predict, recall          say what you expect, then see it beside what happened
     fails("EBUSY", plan)     run what must fail, with that errno
     watch, meter, layers, image, compare, figure      the live views
+    beside(["uname", "-r"])  one command in a container and in a virtual machine
     source(Chroot)           the code of anything, with its man pages
     card, check, hint        the exercise, its checks, and a way on
     keep, my_container, catch_up     your own runtime
@@ -38,6 +39,7 @@ from labkit.text import Text
 
 if TYPE_CHECKING:
     from labkit.image.image import Image
+    from labkit.vm.beside import Beside
     from labkit.widgets.card import ExerciseCard
     from labkit.widgets.download import Download
     from labkit.widgets.figure import Figure
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from labkit.widgets.prediction import Prediction, Recollection
 
 __all__ = [
+    "beside",
     "box",
     "card",
     "catch_up",
@@ -202,6 +205,13 @@ def compare(before: Namespaces, after: Namespaces, **looks: Any) -> NamespacesVi
     from labkit.widgets.namespaces_view import NamespacesView
 
     return NamespacesView(before, after, **looks)
+
+
+def beside(argv: Sequence[str]) -> Beside:
+    """Run a command in a container and in a virtual machine; show what each took."""
+    from labkit.vm.beside import beside
+
+    return beside(argv)
 
 
 def figure(title: str = "", **series: Sequence[CgroupReading]) -> Figure:

@@ -20,6 +20,7 @@ container that one chapter starts is there in the next.
     summon, connection  finding the owner; what Jupyter starts for a notebook
     commands            labkit vm build|start|status|stop|reset|clean
     guest/              what runs inside: init, agent
+    once, beside        a VM for one command, and beside a container (chapter 07)
 
 Left out: other processors than x86-64; a network that leads anywhere.
 """

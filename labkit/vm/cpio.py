@@ -9,9 +9,11 @@ Spec: Documentation/driver-api/early-userspace/buffer-format.rst.
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 _MAGIC = b"070701"
 _LAST = "TRAILER!!!"
@@ -40,6 +42,26 @@ def file(name: str, content: bytes, mode: int = 0o644) -> Member:
 def device(name: str, major: int, minor: int) -> Member:
     """Return a character device."""
     return Member(name, stat.S_IFCHR | 0o600, device=(major, minor))
+
+
+def symbolic_link(name: str, target: str) -> Member:
+    """Return a symbolic link."""
+    return Member(name, stat.S_IFLNK | 0o777, target.encode())
+
+
+def tree(root: Path) -> Iterator[Member]:
+    """Yield the directories, files and symbolic links below a directory.
+
+    Args: root [host path]. What has two names becomes two files.
+    """
+    for path in sorted(root.rglob("*")):
+        name, about = str(path.relative_to(root)), path.lstat()
+        if path.is_symlink():
+            yield symbolic_link(name, os.readlink(path))
+        elif path.is_dir():
+            yield directory(name)
+        elif path.is_file():
+            yield file(name, path.read_bytes(), stat.S_IMODE(about.st_mode))
 
 
 def archive(members: Iterable[Member]) -> bytes:

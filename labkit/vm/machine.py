@@ -48,11 +48,11 @@ class Machine:
         return [
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-machine", "q35,smm=off,vmport=off,sata=off,smbus=off"),
-            *self._processor(),
+            *processor(self.accelerator, self.code_cache_mb),
             *("-m", str(self.memory_mb), "-smp", str(self.cpus)),
             *("-kernel", str(self.kernel), "-initrd", str(self.initramfs)),
             # Linux hands what it doesn't know to init, as environment.
-            *("-append", f"{_LINUX} {_CLOCK[self.accelerator]} {self._environment()}"),
+            *("-append", f"{linux_options(self.accelerator)} {self._environment()}"),
             *_disk("image", self.image, "readonly=on"),
             *_disk("scratch", self.scratch, "discard=unmap"),
             # No way out: otherwise root in the VM could reach what listens on this
@@ -81,12 +81,6 @@ class Machine:
             *("-serial", "chardev:console"),
         ]
 
-    def _processor(self) -> list[str]:
-        if self.accelerator == KVM:
-            return ["-accel", "kvm", "-cpu", "host"]
-        accel = f"tcg,tb-size={self.code_cache_mb},thread=multi"
-        return ["-accel", accel, "-cpu", _TCG_CPU]
-
     def _environment(self) -> str:
         return f'LABKIT_PYTHON="{self.python}"'
 
@@ -98,6 +92,19 @@ class Machine:
             *("-fsdev", f"local,id=work,{place}"),
             *("-device", f"virtio-9p-pci,fsdev=work,mount_tag={WORK_TAG}"),
         ]
+
+
+def processor(accelerator: str, code_cache_mb: int) -> list[str]:
+    """Return QEMU's options for the processor."""
+    if accelerator == KVM:
+        return ["-accel", "kvm", "-cpu", "host"]
+    emulation = f"tcg,tb-size={code_cache_mb},thread=multi"
+    return ["-accel", emulation, "-cpu", _TCG_CPU]
+
+
+def linux_options(accelerator: str) -> str:
+    """Return what Linux is told on its command line, whatever it boots for."""
+    return f"{_LINUX} {_CLOCK[accelerator]}"
 
 
 def find_qemu() -> str:

@@ -72,7 +72,7 @@ class VirtualMachine:
             argv,
             stdin=subprocess.DEVNULL,
             pass_fds=ends,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=die_with(os.getpid()),
         )
         for end in (qemus_monitor, qemus_agent):
             end.close()
@@ -162,7 +162,12 @@ class VirtualMachine:
         self._messages.extend(json.loads(line) for line in lines)
 
 
-def _die_with(owner: int) -> Callable[[], None]:
+def die_with(owner: int) -> Callable[[], None]:
+    """Return what a new process does first, to end with its owner.
+
+    Args: owner [host pid].
+    """
+
     def prepare() -> None:
         linux = Linux(forked=True)
         linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)

@@ -98,7 +98,7 @@ class _Connection(BaseHTTPRequestHandler):
     rfile: BufferedReader
 
     def handle_one_request(self) -> None:
-        """Wait for a request; who leaves while nothing is asked leaves without a line."""
+        """Wait for a request; who leaves before there is one makes no line."""
         try:
             self.rfile.peek(1)
         except (ConnectionResetError, TimeoutError):

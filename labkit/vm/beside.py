@@ -1,0 +1,165 @@
+"""One command in a container and in a virtual machine, side by side. Chapter 07.
+
+Both have the same files. The container is measured here, always. So is the virtual
+machine where there is QEMU and a Linux to boot; elsewhere a measurement made before is
+shown, and called recorded.
+
+    python -m labkit.vm.beside      measure, and record it for those who can't
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from operator import attrgetter
+from pathlib import Path
+
+from labkit import state
+from labkit.containers import container
+from labkit.errors import HostError
+from labkit.host import probe
+from labkit.linux.views import HostPath
+from labkit.primitives.cgroups import Cgroup
+from labkit.rootfs import rootfs
+from labkit.text import one_line
+from labkit.vm import accelerator, places
+from labkit.vm.machine import KVM, TCG, qemu_version
+from labkit.vm.once import run_once
+
+RECORDED = Path(__file__).with_name("recorded.json")
+COMMAND = ("uname", "-r")
+_TIMEOUT_S = 60
+_MIB = 1 << 20
+_WORDS = {KVM: "KVM", TCG: "emulated"}
+_SECONDS, _BYTES = attrgetter("seconds"), attrgetter("memory_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a command said, and what it took.
+
+    Args: answer; seconds [from the start to the command's end]; memory_bytes [at most;
+        0: not measured]; accelerator [of a virtual machine: kvm or tcg]; recorded [when
+        and where, "" for here and now].
+    """
+
+    answer: str
+    seconds: float
+    memory_bytes: int
+    accelerator: str = ""
+    recorded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The two, as a table; why the second one is only a recorded one."""
+
+    argv: tuple[str, ...]
+    container: Took
+    machine: Took
+    why: str = ""
+
+    def __repr__(self) -> str:
+        one, other = self.container, self.machine
+        how = [_WORDS[other.accelerator], *(["recorded"] if other.recorded else [])]
+        answers = (one_line(took.answer, 18) for took in (one, other))
+        rows = [
+            ("", "container", f"virtual machine ({', '.join(how)})", ""),
+            (" ".join(self.argv), *answers, ""),
+            ("until it ended", *map(_time, (one, other)), _times(_SECONDS, one, other)),
+            ("memory at most", *map(_size, (one, other)), _times(_BYTES, one, other)),
+        ]
+        lines = ["{:16}{:20}{:38}{}".format(*row).rstrip() for row in rows]
+        if other.recorded:
+            lines += ["", f"recorded: {other.recorded}", f"here: {self.why}"]
+        return "\n".join(lines)
+
+
+def beside(argv: Sequence[str] = COMMAND) -> Beside:
+    """Run a command in a container and in a virtual machine.
+
+    Args: argv [looked for along PATH, in the lab's small Linux].
+    Raises: HostError when there can be no virtual machine here, and another command
+        than COMMAND was given, of which nothing is recorded.
+    Needs: what a container needs.
+    """
+    argv = tuple(argv)
+    contained = in_container(argv)
+    try:
+        return Beside(argv, contained, in_machine(argv))
+    except HostError as impossible:
+        if argv != COMMAND:
+            raise
+        recorded = Took(**json.loads(RECORDED.read_text()))
+        return Beside(
+            argv, contained, recorded, f"{impossible.message}; {impossible.hint}"
+        )
+
+
+def in_container(argv: Sequence[str]) -> Took:
+    """Start a container, wait for its end, remove it.
+
+    Raises: what container() and start() raise.
+    """
+    host = probe()  # found out once, by whoever starts containers
+    started = time.perf_counter()
+    with container("beside", argv, host=host) as box:
+        box.start()
+        box.wait(_TIMEOUT_S)
+        took_s = time.perf_counter() - started
+        group = box.cgroup
+        peak = group.snapshot().memory_peak_bytes if isinstance(group, Cgroup) else 0
+        return Took(box.output.strip(), took_s, peak)
+
+
+def in_machine(argv: Sequence[str]) -> Took:
+    """Boot a virtual machine for the command, and switch it off.
+
+    Raises: HostError when there is no QEMU, no Linux to boot, or no answer.
+    """
+    kernel = places.artefact("vmlinux")
+    if not kernel.exists():
+        raise HostError(
+            "there is no Linux to boot",
+            "labkit vm build",
+            meaning="the lab VM was never built here",
+        )
+    for name in accelerator.candidates():
+        try:
+            ran = run_once(kernel, Path(rootfs("alpine").path), argv, accelerator=name)
+        except HostError:
+            if name != KVM:
+                raise
+            accelerator.remember_failure()
+        else:
+            return Took(ran.stdout.strip(), ran.seconds, ran.memory_bytes, name)
+    raise AssertionError("the last candidate returns or raises")
+
+
+def record() -> None:
+    """Measure here, and write it down for those who can't."""
+    processors = len(os.sched_getaffinity(0))
+    program = qemu_version().partition(" (")[0]
+    where = f"{date.today()}, {program}, {processors} processors"
+    fields = asdict(in_machine(COMMAND)) | {"recorded": where}
+    state.write(HostPath(str(RECORDED)), json.dumps(fields, indent=1) + "\n")
+
+
+def _time(one: Took) -> str:
+    return f"{one.seconds * 1000:.0f} ms" if one.seconds < 1 else f"{one.seconds:.1f} s"
+
+
+def _size(one: Took) -> str:
+    return f"{one.memory_bytes / _MIB:.1f} MiB" if one.memory_bytes else "not measured"
+
+
+def _times(what: Callable[[Took], float], one: Took, other: Took) -> str:
+    return f"{what(other) / what(one):.0f} times" if what(one) else ""
+
+
+if __name__ == "__main__":
+    record()
