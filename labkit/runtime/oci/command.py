@@ -134,9 +134,8 @@ def default_root() -> str:
 
 
 def _module(name: str) -> object:
-    package = __name__.rpartition(".")[0]
     # The function of the statement: importlib alone would cost a millisecond.
-    return __import__(f"{package}.{name}", fromlist=[name])
+    return __import__(f"{__package__}.{name}", fromlist=[name])
 
 
 def _refuse_other_cgroups(given: Given) -> None:
