@@ -27,7 +27,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.plan import Plan
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetDumpable
-from labkit.primitives.clone import PutIntoCgroup
+from labkit.primitives.cgroups.steps import JoinCgroup
 from labkit.primitives.leftovers import NewSession
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.process import Fork
@@ -105,10 +105,11 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
     return Plan(
         *early_steps(process),
         *label_steps(process),
+        # While it sees the host's cgroups; what it forks is born in the container's.
+        *_join(target),
         SetDumpable(),
         JoinNamespaces(target.pid, enter_kinds(spec)),
         Fork(),
-        *_move(target),
         *([SetUser(0, 0, None)] if enter_kinds(spec) & CLONE.NEWUSER else ()),
         NewSession(),
         *_console(process, target.console_fd, mount=False),
@@ -118,9 +119,12 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
     )
 
 
-def _move(target: Target) -> list[Step]:
+def _join(target: Target) -> list[Step]:
     directories = tuple(dict.fromkeys(place.directory for place in target.places))
-    return [PutIntoCgroup("of the container", directories)] if directories else []
+    if not directories:
+        return []
+    file = target.places[0].join_file
+    return [JoinCgroup("of the container", directories, file)]
 
 
 def _console(process: Process | None, fd: int | None, *, mount: bool) -> list[Step]:

@@ -12,6 +12,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetDumpable
 from labkit.primitives.cgroups.place import V2
+from labkit.primitives.cgroups.steps import JoinCgroup
 from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
 from labkit.primitives.idmap import (
     AskNewuidmap,
@@ -36,8 +37,7 @@ def namespace_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     """Return the steps that put the inside into its namespaces, and into its cgroup.
 
     The inside is born in most of them. A cgroup namespace comes later
-    (`cgroup_namespace_steps`): its root is the cgroup of whoever makes it, and a move
-    into a cgroup of v1 takes so long that mounts are made meanwhile.
+    (`cgroup_namespace_steps`): its root is the cgroup of whoever makes it.
     """
     joined = [one for one in spec.linux.namespaces if one.path]
     new = _flags([one for one in spec.linux.namespaces if not one.path])
@@ -53,18 +53,19 @@ def namespace_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
         *(JoinNamespace(one.path, one.type) for one in sorted(joined, key=_order)),
         *([Unshare(CLONE.NEWTIME), SetTimeOffsets(offsets)] if offsets else ()),
         Clone(born_in, _v2_directory(situation)),
-        *_move(situation),
+        *_move(spec, situation),
         *_ids(spec, host, new),
         *(() if early else [SetDumpable()]),
     ]
 
 
-def cgroup_namespace_steps(spec: Spec) -> list[Step]:
+def cgroup_namespace_steps(spec: Spec, situation: Situation) -> list[Step]:
     """Return the steps that make the inside's cgroup the root of all that it sees."""
     namespace = spec.linux.namespace(NamespaceType.CGROUP)
     if namespace is None or namespace.path:
         return []
-    return [CatchUp(), Unshare(CLONE.NEWCGROUP)]
+    moves = any(isinstance(one, PutIntoCgroup) for one in _move(spec, situation))
+    return [*([CatchUp()] if moves else ()), Unshare(CLONE.NEWCGROUP)]
 
 
 def enter_kinds(spec: Spec) -> CLONE:
@@ -106,12 +107,18 @@ def _v2_directory(situation: Situation) -> HostPath | None:
     return places[0].directory if places and places[0].controller == V2 else None
 
 
-def _move(situation: Situation) -> list[Step]:
+def _move(spec: Spec, situation: Situation) -> list[Step]:
     if not situation.places or _v2_directory(situation):
         return []  # born in it
     # Each once, because two controllers can share a tree.
     directories = tuple(dict.fromkeys(one.directory for one in situation.places))
-    return [PutIntoCgroup(situation.container_id, directories)]
+    # In another user namespace the group isn't its own; in one that it joins, the mount
+    # namespace may not have the way there. Then it is moved, which takes time.
+    user, mount = map(spec.linux.namespace, (NamespaceType.USER, NamespaceType.MOUNT))
+    if user or (mount and mount.path):
+        return [PutIntoCgroup(situation.container_id, directories)]
+    file = situation.places[0].join_file
+    return [JoinCgroup(situation.container_id, directories, file)]
 
 
 def _ids(spec: Spec, host: Host, new: CLONE) -> list[Step]:

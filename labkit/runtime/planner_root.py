@@ -49,7 +49,7 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
     rootfs = os.path.join(situation.bundle, spec.root.path)
     if spec.linux.namespace(NamespaceType.MOUNT) is None:
         _refuse_mounts(spec)
-        return [*cgroup_namespace_steps(spec)]
+        return [*cgroup_namespace_steps(spec, situation)]
     return [
         _apart(spec, rootfs),
         BindMount(rootfs, rootfs),
@@ -99,7 +99,7 @@ def _apart(spec: Spec, rootfs: str) -> Step:
 
 def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
     # A mount that shows cgroups shows them as the cgroup namespace does.
-    waiting = cgroup_namespace_steps(spec)
+    waiting = cgroup_namespace_steps(spec, situation)
     for mount in spec.mounts:
         if mount.type in _CGROUPS and waiting:
             yield from waiting

@@ -51,6 +51,11 @@ class Place(NamedTuple):
         """Return the controller's name as cgroup v1 has it."""
         return "blkio" if self.controller == "io" else self.controller
 
+    @property
+    def join_file(self) -> str:
+        """Return the file by which a process with one thread joins it quickest."""
+        return "cgroup.procs" if self.controller == V2 else "tasks"
+
     def levels(self) -> Iterator[HostPath]:
         """Yield the cgroup and those above it, from the top down, without the top."""
         at = str(self.top)

@@ -1,6 +1,6 @@
 """JoinCgroup: the inside moves itself into a group. Chapter 03.
 
-    JoinCgroup          writes "0", which means "me", into cgroup.procs
+    JoinCgroup          writes "0", which means "me", into cgroup.procs or tasks
     LimitNotApplied     stands in a plan where a limit could not be set, and says so
 
 What the inside starts later is born in the group: nothing escapes by forking.
@@ -27,16 +27,22 @@ _HOST_PATH = (
 class JoinCgroup(Step):
     """Move the inside into a group; what it starts afterwards is born there.
 
-    Args: name [of the group]; directories [host paths, as the inside still sees them].
+    Args: name [of the group]; directories [host paths, as the inside still sees them];
+        file [of them: cgroup.procs takes a process with all its threads, for which
+        Linux makes sure that none of them forks meanwhile, and waits for every
+        processor: 13 ms. tasks, which only v1 has, takes the one thread that writes;
+        nobody waits, and a process with one thread is there as a whole].
     Raises: ENOENT when the group is gone, EACCES when it isn't yours, EBUSY when it
         hands controllers to children, ENOSPC for a cpuset without CPUs.
     Needs: write permission in the group; in v2 also in the common ancestor.
-    Kernel: cgroups(7). Spec: OCI runtime, linux.cgroupsPath.
+    Kernel: cgroups(7); a thread moves itself without a wait since Linux 5.5.
+        Spec: OCI runtime, linux.cgroupsPath.
     Left out: CLONE_INTO_CGROUP of clone3(2), which makes a child there without a move.
     """
 
     name: str
     directories: tuple[HostPath, ...]
+    file: str = "cgroup.procs"
 
     man: ClassVar[tuple[str, ...]] = ("cgroups(7)",)
     needs: ClassVar[str] = "write permission in the cgroup"
@@ -58,7 +64,7 @@ class JoinCgroup(Step):
 
     def apply(self, linux: Linux) -> int | None:
         for directory in self.directories:
-            linux.write_file(f"{directory}/cgroup.procs", "0")
+            linux.write_file(f"{directory}/{self.file}", "0")
         return None
 
     def __repr__(self) -> str:

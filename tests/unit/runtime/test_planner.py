@@ -26,6 +26,7 @@ from labkit.primitives.capabilities import (
 )
 from labkit.primitives.cgroups.device_rules import AllowDevices, FilterDevices
 from labkit.primitives.cgroups.place import places_of
+from labkit.primitives.cgroups.steps import JoinCgroup
 from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
 from labkit.primitives.idmap import (
     AskNewuidmap,
@@ -150,19 +151,32 @@ def test_a_filter_without_no_new_privileges_is_loaded_while_root_still_may() -> 
     assert len([step for step in plan if isinstance(step, LoadSeccomp)]) == 1
 
 
-def test_in_v2_it_is_born_in_its_cgroup_and_in_v1_moved_once() -> None:
+def test_in_v2_it_is_born_in_its_cgroup_and_in_v1_it_moves_itself_once() -> None:
     v1, v2 = plan_of(spec()), plan_of(spec(), V2)
     clone = v2.steps[position(v2, Clone)]
     assert isinstance(clone, Clone)
     assert clone.cgroup == "/cg/labkit-x"
-    assert not any(isinstance(step, PutIntoCgroup) for step in v2)
-    assert len([step for step in v1 if isinstance(step, PutIntoCgroup)]) == 1
+    moves = (JoinCgroup, PutIntoCgroup)
+    assert not any(isinstance(step, moves) for step in v2)
+    assert [step.file for step in v1 if isinstance(step, moves)] == ["tasks"]
     assert any(isinstance(step, AllowDevices) for step in v1)
     assert any(isinstance(step, FilterDevices) for step in v2)
 
 
-def test_a_cgroup_namespace_waits_for_the_move_and_comes_before_its_mount() -> None:
+def test_where_it_may_not_move_itself_the_outside_does() -> None:
+    joined = [{"type": "mount", "path": "/proc/7/ns/mnt"}, {"type": "uts"}]
+    own = [{"type": "mount"}, {"type": "uts"}, {"type": "user"}]
+    for kinds in (joined, own):
+        plan = plan_of(spec(namespaces=kinds, uidMappings=MAPS, gidMappings=MAPS))
+        assert not any(isinstance(step, JoinCgroup) for step in plan)
+        assert position(plan, Clone) < position(plan, PutIntoCgroup)
+
+
+def test_a_cgroup_namespace_comes_after_the_move_and_before_its_mount() -> None:
     plan = plan_of(spec())
+    assert position(plan, JoinCgroup) < position(plan, Unshare)
+    kinds = [{"type": kind} for kind in ("pid", "uts", "mount", "user", "cgroup")]
+    plan = plan_of(spec(namespaces=kinds, uidMappings=MAPS, gidMappings=MAPS))
     mount = next(
         n for n, step in enumerate(plan)
         if isinstance(step, MountInside) and step.target == "/sys/fs/cgroup"
@@ -223,6 +237,7 @@ def test_nothing_is_looked_into_before_it_is_inside() -> None:
     target = Target(HostPid(7), places_of("/labkit-x", V1))
     plan = exec_plan(process, document, host, target)
     assert position(plan, SetDumpable) < position(plan, JoinNamespaces)
+    assert position(plan, JoinCgroup) < position(plan, JoinNamespaces)
     assert plan.why() == "the order is right"
     assert not any(isinstance(step, (PivotRoot, MountInside)) for step in plan)
 
