@@ -13,7 +13,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from labkit.errors import DocumentError, HostError
@@ -27,10 +27,12 @@ from labkit.primitives.seccomp import (
     Condition,
     Filter,
 )
+from labkit.primitives.seccomp_newer import Last, newer_calls
 
 _LIBRARY = "libseccomp.so.2"
-_VERSION = b"2"  # of what is kept: another one isn't read
+_VERSION = b"3"  # of what is kept: another one isn't read
 _NO_SUCH_CALL = -1  # seccomp.h, __NR_SCMP_ERROR
+_LETS_THROUGH = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 _OPTIMIZE, _AS_A_TREE = 8, 2  # SCMP_FLTATR_CTL_OPTIMIZE
 
 
@@ -75,7 +77,8 @@ def _compiled(rules: Filter) -> bytes:
             _add(library, context, rules, rule)
         with _memory() as fd:
             _check(library.seccomp_export_bpf(context, fd), "export")
-            return os.pread(fd, os.fstat(fd).st_size, 0)
+            program = os.pread(fd, os.fstat(fd).st_size, 0)
+        return newer_calls(_last_calls(library, rules)) + program
     finally:
         library.seccomp_release(context)
 
@@ -108,6 +111,26 @@ def _add(library: Any, context: Any, rules: Filter, rule: CallRule) -> None:
                 context, wanted, call, len(array), array
             )
             _check(code, f"rule for {name}")
+
+
+def _last_calls(library: Any, rules: Filter) -> Iterator[Last]:
+    if rules.default in _LETS_THROUGH:
+        return
+    names = [name.encode() for rule in rules.rules for name in rule.names]
+    for token in _tokens(library, rules.architectures):
+        resolve = partial(library.seccomp_syscall_resolve_name_arch, token)
+        # Below zero: it has no number there.
+        number = max(map(resolve, names), default=-1)
+        if number > 0:
+            yield Last(token, number)
+
+
+def _tokens(library: Any, names: tuple[str, ...]) -> Iterator[int]:
+    tokens = (
+        library.seccomp_arch_resolve_name(ARCHITECTURES[name].encode())
+        for name in names
+    )
+    yield from dict.fromkeys((library.seccomp_arch_native(), *filter(None, tokens)))
 
 
 def _alternatives(conditions: tuple[Condition, ...]) -> list[tuple[Condition, ...]]:
@@ -164,8 +187,10 @@ def _library() -> Any:
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = [ctypes.c_uint32]
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
+    library.seccomp_arch_native.restype = ctypes.c_uint32
     for name, *kinds in (
         ("release", ctypes.c_void_p),
+        ("syscall_resolve_name_arch", ctypes.c_uint32, ctypes.c_char_p),
         ("attr_set", ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32),
         ("arch_exist", ctypes.c_void_p, ctypes.c_uint32),
         ("arch_add", ctypes.c_void_p, ctypes.c_uint32),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
+import errno
 import json
 import os
 import struct
@@ -11,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import DocumentError
+from labkit.linux.flags import PR
+from labkit.linux.syscalls import Linux
 from labkit.primitives.capabilities import DOCKER, named
-from labkit.primitives.seccomp import CallRule, Condition, Filter
+from labkit.primitives.seccomp import CallRule, Condition, Filter, LoadSeccomp
 from labkit.primitives.seccomp_compiler import compiled
 from labkit.runtime.spec import docker_seccomp as docker
 from tests.support.skips import need
 
+MOUNT, UMOUNT2 = (165, 166) if os.uname().machine == "x86_64" else (40, 39)
 ALLOW, ERRNO = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 
 
@@ -65,6 +70,31 @@ def test_a_program_is_kept_by_its_digest(tmp_path: Path) -> None:
     (kept,) = [path for path in tmp_path.iterdir() if path.read_bytes() == first]
     kept.write_bytes(b"kept")
     assert compiled(one, str(tmp_path)) == b"kept"  # type: ignore[arg-type]
+
+
+def test_a_call_that_is_newer_than_the_filter_is_not_there() -> None:
+    known = ("read", "write", "exit_group", "futex", "munmap", "mmap", "pidfd_getfd")
+    rules = (CallRule(known, ALLOW), CallRule(("umount2",), ERRNO, 28))
+    every = ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64")
+    strict = LoadSeccomp(compiled(Filter(ERRNO, 13, every, rules)))
+    assert refusals(strict, 1000) == errno.ENOSYS
+    assert refusals(strict, UMOUNT2) == 28 and refusals(strict, MOUNT) == 13
+    # One that lets through what it doesn't know leaves the answer to Linux.
+    lenient = compiled(Filter(ALLOW, rules=(CallRule(("mount",), ERRNO),)))
+    assert answers(strict.program) - answers(lenient) >= {0x00050000 | errno.ENOSYS}
+
+
+def refusals(step: LoadSeccomp, number: int) -> int:
+    """Return the errno of a call by a process that a filter holds."""
+    library = ctypes.CDLL(None, use_errno=True)
+    pid = os.fork()
+    if pid == 0:
+        linux = Linux(forked=True)
+        linux.prctl(PR.SET_NO_NEW_PRIVS, 1)
+        step.apply(linux)
+        library.syscall(number, 0, 0, 0, 0, 0, 0)
+        os._exit(ctypes.get_errno())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def names(document: dict[str, object], action: str = ALLOW) -> set[str]:
