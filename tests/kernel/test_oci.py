@@ -265,6 +265,26 @@ def test_update_changes_limits_while_it_runs(runtime: Runtime) -> None:
     assert told["pids"]["limit"] == 44
 
 
+def test_ps_takes_the_options_of_ps(runtime: Runtime) -> None:
+    runtime.well("run", "-d", "box")
+    assert "sleep 100" in runtime.well("ps", "box")
+    headline, row = runtime.well("ps", "box", "-e", "-o", "comm,pid").splitlines()
+    assert headline.split() == ["COMMAND", "PID"]
+    assert row.split() == ["sleep", str(runtime.state()["pid"])]
+    assert "column PID" in runtime.refuses("ps", "box", "-e", "-o", "comm")
+
+
+def test_exec_enters_only_a_cgroup_that_is_there(runtime: Runtime) -> None:
+    runtime.well("run", "-d", "box")
+    record = json.loads((runtime.root / "box/state.json").read_text())
+    controller, directory = next(iter(record["cgroups"].items()))
+    words = ["exec", "--cgroup", f"{controller}:/inner" if controller else "/inner"]
+    told = runtime.refuses(*words, "box", "true")
+    assert f"{directory}/inner/cgroup.procs: no such file or directory" in told
+    Path(directory, "inner").mkdir()
+    assert "/inner\n" in runtime.well(*words, "box", "cat", "/proc/self/cgroup")
+
+
 def test_all_processes_get_a_signal(runtime: Runtime) -> None:
     runtime.process["args"] = [
         "sh",

@@ -15,7 +15,7 @@ from labkit.host.surroundings import find_tools
 from labkit.linux.views import HostPath
 
 # An engine starts this program with an environment that is nearly empty.
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def this_machine() -> Host:
@@ -25,6 +25,6 @@ def this_machine() -> Host:
     with open("/proc/sys/kernel/osrelease") as file:
         release = file.read().strip()
     # newuidmap and newgidmap: root writes id maps by itself.
-    environment = {"PATH": _PATH, **os.environ}
+    environment = {"PATH": PATH, **os.environ}
     tools = () if privilege.root else find_tools(environment)
     return Host(release, privilege, cgroups=layout, tools=tools)

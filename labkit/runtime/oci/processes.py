@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from labkit.errors import DocumentError
+from labkit.errors import DocumentError, HostError
 from labkit.runtime.oci import groups
 from labkit.runtime.oci.container import Container
 from labkit.runtime.oci.listing import table
@@ -22,24 +22,49 @@ _COLUMNS = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 def ps(call: Call) -> None:
     """List the processes of a container.
 
-    labkit-oci ps [options] CONTAINER
+    labkit-oci ps [options] CONTAINER [options of ps(1)]
 
       -f, --format FORMAT  table or json: then only their numbers
     """
     given = call.given
     container = Container(call.root, given.word(0, "the container's name"))
-    if len(given.words) > 1:
-        # runc hands these to ps(1).
-        raise DocumentError(
-            f"ps {' '.join(given.words[1:])}: options of ps(1) aren't passed on",
-            "labkit-oci ps --format json, and ps -o ... -p PID",
-        )
     found = groups.pids(container.read().cgroups)
     if given.text("format", "table") == "json":
         print(json.dumps(found))
+    elif len(given.words) > 1:
+        sys.stdout.write(_chosen(_said_by_ps(given.words[1:]), found))
     else:
         rows = [row for pid in found if (row := _row(pid))]
         sys.stdout.write(table([_COLUMNS, *rows]))
+
+
+def _said_by_ps(options: list[str]) -> list[str]:
+    import subprocess
+
+    from labkit.runtime.oci.machine import PATH
+
+    environment = {"PATH": PATH, **os.environ}
+    try:
+        done = subprocess.run(["ps", *options], env=environment, capture_output=True)
+    except FileNotFoundError:
+        raise HostError("ps: it isn't installed", "apt-get install procps") from None
+    said = (done.stdout or done.stderr).decode(errors="replace").splitlines() or [""]
+    if done.returncode != 0 or "PID" not in said[0].split():
+        raise DocumentError(
+            f"ps {' '.join(options)}: {said[0] or 'says nothing'}",
+            "options with which ps(1) prints a column PID, as -ef or aux",
+        )
+    return said
+
+
+def _chosen(lines: list[str], pids: list[int]) -> str:
+    # The lines that are about the container's processes, below their headline.
+    headline, *rows = lines
+    column, wanted = headline.split().index("PID"), set(map(str, pids))
+    kept = [
+        row for row in rows if wanted.intersection(row.split()[column : column + 1])
+    ]
+    return "".join(f"{line}\n" for line in (headline, *kept))
 
 
 def _row(pid: int) -> list[str]:

@@ -21,7 +21,8 @@ def places_of(record: Record, below: Iterable[str] = ()) -> tuple[Place, ...]:
 
     Args: below [cgroups below it, as "/inner", or of some controllers alone, as
         "cpu,cpuacct:/inner"; none for its own].
-    Raises: DocumentError for one that leads out, or a controller that it hasn't.
+    Raises: DocumentError for one that leads out, isn't there, or is of a controller
+        that it hasn't.
     """
     inner = dict.fromkeys(record.cgroups, "")
     for text in below:
@@ -51,4 +52,10 @@ def kept_programs(root: str) -> HostPath:
 
 def _place(controller: str, directory: str, inner: str) -> Place:
     top, name = os.path.split(directory)
+    if inner and not os.path.isdir(f"{directory}/{inner}"):
+        raise DocumentError(
+            f"--cgroup: adding pid to {directory}/{inner}/cgroup.procs: "
+            "no such file or directory",
+            "make the cgroup first, or name one that is there",
+        )
     return Place(controller, HostPath(top), f"{name}/{inner}" if inner else name)
