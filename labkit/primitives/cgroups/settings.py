@@ -130,7 +130,7 @@ def unified_setting(file: str, text: str, *, version: int) -> Setting:
     Raises: DocumentError on v1, and for a path that leads elsewhere.
     """
     if version == 1:
-        problem = "it names a file of cgroup v2, and this machine has v1"
+        problem = "invalid configuration: a file of cgroup v2, and this machine has v1"
     elif "/" in file:
         problem = "it is the name of a file in the group's own directory"
     else:

@@ -112,7 +112,7 @@ def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) ->
     linux.close(output_fd)
     if how:
         raise ContainerFailed(
-            f"hook {moment} {hook.path}: {how}",
+            f"error running hook {moment} {hook.path}: {how}",
             "run it by hand, with the container's state on its stdin",
             meaning=f"the last that it said: {said[-1] if said else 'nothing'}",
         )
@@ -140,7 +140,9 @@ def _end_of(linux: Linux, pid: int, timeout_s: int | None) -> str:
     linux.close(pidfd)
     if not in_time:
         return f"has not ended after {timeout_s} s"
-    return f"exit code {code}" if code > 0 else f"signal {-code}" if code else ""
+    if code < 0:
+        return f"signal {-code}: {(signal.strsignal(-code) or 'unknown').lower()}"
+    return f"exit code {code}" if code else ""
 
 
 def _shown(hooks: tuple[Hook, ...]) -> str:

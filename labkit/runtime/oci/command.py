@@ -106,7 +106,11 @@ def _run(arguments: list[str], log: Log) -> int:
     _refuse_other_cgroups(given)
     verb, *rest = given.words
     if verb not in VERBS:
-        raise DocumentError(f"{verb}: there is no such verb", "labkit-oci --help")
+        raise DocumentError(
+            f"No help topic for '{verb}'",
+            "labkit-oci --help: it lists the verbs",
+            meaning="there is no such verb",
+        )
     log.verb = verb
     return _perform(verb, rest, given.text("root") or default_root(), log)
 
