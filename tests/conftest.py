@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from labkit.host import Host, probe
+from tests.support.host_beside import host_directory
 from tests.support.skips import need
+
+__all__ = ["host_directory"]
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,10 @@ _ITS_OWN_FAULT = {
     errno.ENAMETOOLONG: "a name is longer than a file system takes",
     errno.ENOTDIR: "what should be a directory on the way to it is a file",
     errno.ENOENT: "it is a hard link to a name that isn't there",
+    errno.EFBIG: "it is longer than a file can be",
+    errno.ERANGE: "an extended attribute's name is none",
+    errno.E2BIG: "an extended attribute is longer than Linux takes",
+    errno.EOPNOTSUPP: "no file system here takes one of its extended attributes",
 }
 
 

@@ -161,28 +161,32 @@ class Decompressed:
                 yield one.decompress(data, CHUNK)
                 data = b""
             data = one.unused_data or self._blob.read(CHUNK)
-        if data.strip(b"\0"):
-            raise EOFError("there are bytes after its end")
-        for _ in _chunks(self._blob):
-            pass  # padding; the blob's own hash wants it read
+        while data:  # padding, at most; the blob's own hash wants all of it read
+            if data.strip(b"\0"):
+                raise EOFError("there are bytes after its end")
+            data = self._blob.read(CHUNK)
 
     def _unzstd(self) -> Iterator[bytes]:
         # In small steps, because 4 bytes of zstd can hold 128 KiB, and all that one
         # step gives is in memory at once.
-        zstd = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
         ready = bytearray()
+        for part in self._unzstd_steps():
+            ready += part
+            if len(ready) >= CHUNK:
+                yield bytes(ready)
+                ready.clear()
+        yield bytes(ready)
+
+    def _unzstd_steps(self) -> Iterator[bytes]:
+        # A zstd file may be several frames, one after the other (RFC 8878, 3).
+        zstd = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
         data = self._blob.read(_STEP)
         while data:
             one = zstd.decompressobj()
-            ready += one.decompress(data)
+            yield one.decompress(data)
             while not one.eof:
-                ready += one.decompress(self._more(_STEP))
-                if len(ready) >= CHUNK:
-                    yield bytes(ready)
-                    ready.clear()
+                yield one.decompress(self._more(_STEP))
             data = one.unused_data or self._blob.read(_STEP)
-        if ready:
-            yield bytes(ready)
 
     def _more(self, count: int = CHUNK) -> bytes:
         data = self._blob.read(count)

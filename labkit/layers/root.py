@@ -125,10 +125,12 @@ class Root:
             return self._make(path, links)
 
     def _make(self, path: str, links: int) -> int:
+        _must_be_shallow(path)
         above, _, name = path.rpartition("/")
         parent = self._open(above, links)
         try:
             real = f"{self._path(parent)}/{name}".lstrip("/")
+            _must_be_shallow(real)  # which is another one behind a link
             place = self._below.find(real)
             target = _link_target(parent, name) or _link_target(None, place)
             if target is not None:
@@ -176,9 +178,14 @@ def clean(name: str) -> str:
             "chapter 11",
             meaning='a name in a layer is inside the root, and ".." has no place in it',
         )
-    if len(parts) > _DEEPEST:
-        raise broken(f'"{name[:200]}": more than {_DEEPEST} directories deep')
-    return "/".join(parts)
+    path = "/".join(parts)
+    _must_be_shallow(path)
+    return path
+
+
+def _must_be_shallow(path: str) -> None:
+    if path.count("/") >= _DEEPEST:
+        raise broken(f'"{path[:200]}": more than {_DEEPEST} directories deep')
 
 
 def _settle(fd: int, key: tuple[int, int], kept: _Kept) -> None:

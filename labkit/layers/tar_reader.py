@@ -124,8 +124,11 @@ class TarReader:
         self._stream.exactly(self._padding)
         self._padding = 0
         block = self._stream.exactly(BLOCK)
-        # An archive ends with two empty blocks; one, or none, is common, too.
+        # An archive ends with two empty blocks; one, or none, is common, too. But after
+        # one some readers go on: they would see other files than this one.
         if not block or block == _EMPTY:
+            if self._stream.exactly(BLOCK).strip(b"\0"):
+                raise broken("it goes on behind its end")
             return b""
         if len(block) < BLOCK:
             raise _short()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from labkit.layers.tar_member import Member, broken, fits, number
 
@@ -22,6 +22,7 @@ Parts = list[tuple[int, int]]
 
 _SPARSE = "GNU.sparse."
 _MOST_PARTS = 1 << 20
+_LARGEST = (1 << 63) - 1  # bytes: off_t
 # Where the old form has its map: in the header, and in blocks that follow it.
 _OLD_PARTS, _OLD_MORE, _OLD_SIZE = slice(386, 482), 482, slice(483, 495)
 _MORE_PARTS, _MORE_MORE = slice(0, 504), 504
@@ -115,7 +116,8 @@ def check_parts(member: Member) -> None:
         if offset < end or length < 0:
             raise broken("the parts of a sparse file overlap")
         end, total = offset + length, total + length
-    if end > member.real_size or total != member.size:
+    fits_in = end <= member.real_size <= _LARGEST
+    if not fits_in or total != member.size:
         raise broken("the parts of a sparse file don't fit into it")
 
 
@@ -166,7 +168,7 @@ def _whole(value: bytes) -> int:
 def _set_mtime(member: Member, value: bytes) -> None:
     try:
         member.mtime_ns = int(Decimal(value.decode("ascii")) * 10**9 // 1)
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         raise broken("a time in a PAX record is none") from None
 
 

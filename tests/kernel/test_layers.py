@@ -40,6 +40,7 @@ from tests.support.archives import (
     entry,
     folder,
     hard,
+    hole,
     link,
     xattrs,
 )
@@ -49,6 +50,9 @@ from tests.support.listing import differences, listing
 pytestmark = pytest.mark.usefixtures("as_root")
 
 MARKS = "trusted.overlay."
+# Where tests of bad input may write, beside the directory that plays the host.
+INSIDE = {"tree", "layer", "root", "store", "layers", "disk", "few"}
+BESIDE_A_HOST = pytest.mark.usefixtures("host_directory")
 # A hostile archive: what it holds, given the path of the directory that plays the host;
 # and a word of the refusal, or "" for one that is unpacked, inside.
 Hostile = tuple[Callable[[str], list[Row]], str]
@@ -156,6 +160,35 @@ HOSTILE: dict[str, Hostile] = {
         ],
         "",
     ),
+    "a link to too many directories": (
+        lambda host: [link("l", "d/" * 400), entry("l/x", "x")],
+        "deep",
+    ),
+    "deeper through links": (
+        lambda host: [
+            entry("d/" * 240 + "x", "x"),
+            link("l", "d/" * 240),
+            entry("l/" + "d/" * 240 + "x", "x"),
+        ],
+        "deep",
+    ),
+    "a hole without an end": (lambda host: [hole(2**63 - 1)], "longer than a file"),
+    "a long attribute": (
+        lambda host: [entry("x", "x", **xattrs(user__long="x" * 100_000))],
+        "longer than Linux",
+    ),
+    "an attribute without a name": (
+        lambda host: [entry("x", "x", pax_headers={"SCHILY.xattr.": "x"})],
+        "name is none",
+    ),
+    "an attribute of nobody": (
+        lambda host: [entry("x", "x", pax_headers={"SCHILY.xattr.x": "x"})],
+        "takes one of its",
+    ),
+    "an attribute of a link": (
+        lambda host: [link("x", f"{host}/secret", **xattrs(user__x="x"))],
+        "EPERM",
+    ),
     "a name with a line end": (lambda host: [entry("a\n../b/../../x", "x")], "leads"),
 }
 
@@ -166,20 +199,6 @@ def tmp_path() -> Iterator[Path]:
     beside = os.path.dirname(os.environ["LABKIT_STATE"])
     with tempfile.TemporaryDirectory(prefix="layers-", dir=beside) as place:
         yield Path(place)
-
-
-@pytest.fixture
-def host_directory(tmp_path: Path) -> Iterator[Path]:
-    """Beside the root, and exactly the same afterwards."""
-    host = tmp_path / "host"
-    (host / "below").mkdir(parents=True)
-    (host / "secret").write_text("secret")
-    os.utime(host / "secret", ns=(1, 1))
-    before = listing(host)
-    yield host
-    assert differences(listing(host), before) == {}
-    others = {path.name for path in tmp_path.iterdir()} - {"tree", "layer", "root"}
-    assert others == {"host"}
 
 
 def unpacked(
@@ -225,12 +244,14 @@ def test_a_link_of_a_layer_below_does_not_lead_out(
         apply_layer(blob, HostPath(str(layer)), InOverlay(MARKS), stack)
 
 
+@BESIDE_A_HOST
 def test_marks_of_an_overlay_are_left_out(tmp_path: Path) -> None:
     rows = HOSTILE["a mark of an overlay"][0]("")
     unpacked(rows, tmp_path / "root")
     assert os.listxattr(tmp_path / "root/d") == os.listxattr(tmp_path / "root/f") == []
 
 
+@BESIDE_A_HOST
 def test_setuid_and_devices_cannot_be_reached_by_others(tmp_path: Path) -> None:
     store = Store(HostPath(str(tmp_path / "store")))
     put_image(store, "su", [archive(HOSTILE["a setuid file and a device"][0](""))])
@@ -242,11 +263,13 @@ def test_setuid_and_devices_cannot_be_reached_by_others(tmp_path: Path) -> None:
     assert "PermissionError" in as_ordinary_user(lambda: os.stat(f"{path}/su"))
 
 
+@BESIDE_A_HOST
 def test_names_that_differ_by_case_or_form_are_all_there(tmp_path: Path) -> None:
     unpacked(HARD["names-alike"][0], tmp_path / "root")
     assert len(os.listdir(tmp_path / "root")) == 5
 
 
+@BESIDE_A_HOST
 def test_a_bomb_leaves_nothing_behind(tmp_path: Path) -> None:
     store, trees = store_and_trees(tmp_path)
     bomb = archive([entry("zeros", bytes(20 << 20))])
@@ -259,6 +282,7 @@ def test_a_bomb_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(trees.unpack(Image.find(store, "bomb"))) == 2
 
 
+@BESIDE_A_HOST
 def test_many_empty_files_are_counted(tmp_path: Path) -> None:
     rows = [entry(f"d{n // 100}/{n}") for n in range(1_500)]
     data = archive(rows, tarfile.USTAR_FORMAT)
@@ -269,6 +293,7 @@ def test_many_empty_files_are_counted(tmp_path: Path) -> None:
     assert unpacked(data, tmp_path / "root").names == 1_500
 
 
+@BESIDE_A_HOST
 def test_a_layer_that_is_not_the_configs_is_refused(tmp_path: Path) -> None:
     store, trees = store_and_trees(tmp_path)
     good, other = HARD["plain"][0], archive([entry("other", "x")])
@@ -284,6 +309,7 @@ def test_a_layer_that_is_not_the_configs_is_refused(tmp_path: Path) -> None:
     assert Path(path, "etc/motd").read_text() == "hello\n"
 
 
+@BESIDE_A_HOST
 def test_a_changed_byte_of_a_layer_is_refused(tmp_path: Path) -> None:
     store, trees = store_and_trees(tmp_path)
     put_image(store, "x", [HARD["many"][0]])
@@ -368,6 +394,7 @@ class mounted:
         Linux(forked=True).umount2(f"{self.place}/merged", MNT(0))
 
 
+@BESIDE_A_HOST
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -412,6 +439,7 @@ def _started(store: Store, trees: Trees) -> subprocess.Popen[bytes]:
     return task
 
 
+@BESIDE_A_HOST
 @pytest.mark.parametrize("moment", [1, 3])
 def test_kill_at_any_moment_and_the_next_try_works(moment: int, tmp_path: Path) -> None:
     store, trees = store_and_trees(tmp_path)
@@ -427,6 +455,7 @@ def test_kill_at_any_moment_and_the_next_try_works(moment: int, tmp_path: Path) 
     assert left == []
 
 
+@BESIDE_A_HOST
 def test_two_processes_unpack_one_image_at_once(tmp_path: Path) -> None:
     store, trees = store_and_trees(tmp_path)
     put_image(store, "x", [HARD["many"][0], HARD["plain"][0]])

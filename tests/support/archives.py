@@ -42,6 +42,12 @@ def device(name: str, kind: bytes, major: int, minor: int, **fields: Any) -> Row
     return name, {"type": kind, **numbers, **fields}, b""
 
 
+def hole(size: int) -> Row:
+    """Return the row of a file that is one hole."""
+    sparse = {"GNU.sparse.size": str(size), "GNU.sparse.map": ""}
+    return entry("hole", pax_headers=sparse)
+
+
 def archive(rows: Iterable[Row], form: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a tar archive."""
     out = io.BytesIO()

@@ -18,7 +18,7 @@ from labkit.layers.compression import CHUNK, Compressor, Decompressed
 from labkit.layers.tar_member import BLOCK, Kind, Member
 from labkit.layers.tar_reader import TarReader
 from labkit.layers.tar_writer import TarWriter
-from tests.support.archives import HARD, archive, entry
+from tests.support.archives import HARD, archive, entry, hole
 
 LIMIT = 1 << 30
 
@@ -204,6 +204,13 @@ BROKEN = {
     "a time that is none": pax(b"12 mtime=x1\n"),
     "an endless time": pax(b"13 mtime=nan\n"),
     "a time beyond all": pax(b"16 mtime=9e999\n"),
+    "a time beyond what can be counted": pax(b"18 mtime=9e999995\n"),
+    "a hole beyond all": archive([hole(2**63)]),
+    "a part beyond all": pax(
+        b"40 GNU.sparse.size=" + b"9" * 20 + b"\n"
+        b"40 GNU.sparse.map=9999999999999999999,1\n"
+    ),
+    "members behind the end": archive([entry("x", "1")])[:1536] + archive([entry("y")]),
     "a size that is none": pax(b"11 size=-1\n"),
     "a sparse map that goes back": pax(
         b"21 GNU.sparse.size=9\n" b"24 GNU.sparse.map=5,1,0,0\n"
@@ -279,8 +286,18 @@ def test_a_damaged_blob_is_refused(name: str) -> None:
 
 
 def test_bytes_after_the_end_are_refused() -> None:
-    with pytest.raises(DocumentError, match="after its end"):
-        unpacked(gzip.compress(MANY) + b"more")
+    for padding in (b"", bytes(3 << 20)):
+        with pytest.raises(DocumentError, match="after its end"):
+            unpacked(gzip.compress(MANY) + padding + b"more")
+
+
+def test_many_small_frames_of_zstd_are_not_gathered_in_memory() -> None:
+    # Each step of the reader is as long as whole frames; the last of them is empty.
+    frames = zstandard.compress(bytes(1 << 17)) * 90
+    step = frames + b"\x50\x2a\x4d\x18" + (2040 - len(frames)).to_bytes(4, "little")
+    bomb = step.ljust(2048, b"\0") * 4
+    with Decompressed(io.BufferedReader(io.BytesIO(bomb)), LIMIT) as archive:
+        assert len(archive.some(LIMIT)) < 2 << 20
 
 
 def test_a_bomb_is_refused_long_before_it_fills_the_disk() -> None:
