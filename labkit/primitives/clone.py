@@ -51,9 +51,9 @@ class Clone(Fork):
     )
 
     def describe(self) -> str:
-        kinds = Unshare(self.flags).describe()
-        there = ", and in its cgroup" if self.cgroup else ""
-        return f"fork into {kinds}{there}"
+        kinds = f" into {Unshare(self.flags).describe()}" if self.flags else ""
+        there = ", born in its cgroup" if self.cgroup else ""
+        return f"fork{kinds}{there}"
 
     def apply(self, linux: Linux) -> int | None:
         # A sibling (CLONE_PARENT) tells its end as its own parent does: clone(2).

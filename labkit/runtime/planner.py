@@ -27,7 +27,9 @@ from labkit.linux.views import HostPath
 from labkit.plan.plan import Plan
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetDumpable
+from labkit.primitives.cgroups.place import birthplace, moved_into
 from labkit.primitives.cgroups.steps import JoinCgroup
+from labkit.primitives.clone import Clone
 from labkit.primitives.leftovers import NewSession
 from labkit.primitives.namespaces import JoinNamespaces
 from labkit.primitives.process import Fork
@@ -103,10 +105,10 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
         kept_programs=target.kept_programs,
     )
     return Plan(
-        *early_steps(process),
-        *label_steps(process),
         # While it sees the host's cgroups; what it forks is born in the container's.
         *_join(target),
+        *early_steps(process),
+        *label_steps(process),
         SetDumpable(),
         JoinNamespaces(target.pid, enter_kinds(spec)),
         Fork(),
@@ -120,11 +122,15 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
 
 
 def _join(target: Target) -> list[Step]:
-    directories = tuple(dict.fromkeys(place.directory for place in target.places))
-    if not directories:
-        return []
-    file = target.places[0].join_file
-    return [JoinCgroup("of the container", directories, file)]
+    born, directories = birthplace(target.places), moved_into(target.places)
+    return [
+        *([Clone(CLONE(0), born)] if born else ()),
+        *(
+            [JoinCgroup("of the container", directories, "tasks")]
+            if directories
+            else ()
+        ),
+    ]
 
 
 def _console(process: Process | None, fd: int | None, *, mount: bool) -> list[Step]:

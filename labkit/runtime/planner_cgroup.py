@@ -76,7 +76,7 @@ def _not_limited(resources: Resources) -> list[Step]:
 
 
 def _version(places: tuple[Place, ...]) -> int:
-    return 2 if places[0].controller == V2 else 1
+    return places[0].version
 
 
 def _amounts(resources: Resources) -> dict[str, int | str]:
@@ -175,7 +175,7 @@ def _trees(
 ) -> list[Step]:
     writable = options._replace(flags=options.flags & ~MS.RDONLY, data="mode=755")
     steps: list[Step] = [MountInside("tmpfs", mount.destination, "tmpfs", writable)]
-    for top in dict.fromkeys(place.top for place in places):
+    for top in dict.fromkeys(place.top for place in places if place.version == 1):
         names = [place.v1_name for place in places if place.top == top]
         target = f"{mount.destination}/{','.join(names)}"
         if own:

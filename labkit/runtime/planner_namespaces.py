@@ -8,10 +8,9 @@ from operator import or_
 from labkit.errors import DocumentError
 from labkit.host import Host
 from labkit.linux.flags import CLONE, NamespaceType
-from labkit.linux.views import HostPath
 from labkit.plan.step import Step
 from labkit.primitives.capabilities import SetDumpable
-from labkit.primitives.cgroups.place import V2
+from labkit.primitives.cgroups.place import birthplace, moved_into
 from labkit.primitives.cgroups.steps import JoinCgroup
 from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
 from labkit.primitives.idmap import (
@@ -52,7 +51,7 @@ def namespace_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
         *([SetDumpable()] if early else ()),
         *(JoinNamespace(one.path, one.type) for one in sorted(joined, key=_order)),
         *([Unshare(CLONE.NEWTIME), SetTimeOffsets(offsets)] if offsets else ()),
-        Clone(born_in, _v2_directory(situation)),
+        Clone(born_in, birthplace(situation.places)),
         *_move(spec, situation),
         *_ids(spec, host, new),
         *(() if early else [SetDumpable()]),
@@ -102,23 +101,16 @@ def _order(namespace: Namespace) -> int:
     return {first: 0, last: 2}.get(namespace.type, 1)
 
 
-def _v2_directory(situation: Situation) -> HostPath | None:
-    places = situation.places
-    return places[0].directory if places and places[0].controller == V2 else None
-
-
 def _move(spec: Spec, situation: Situation) -> list[Step]:
-    if not situation.places or _v2_directory(situation):
+    directories = moved_into(situation.places)
+    if not directories:
         return []  # born in it
-    # Each once, because two controllers can share a tree.
-    directories = tuple(dict.fromkeys(one.directory for one in situation.places))
     # In another user namespace the group isn't its own; in one that it joins, the mount
     # namespace may not have the way there. Then it is moved, which takes time.
     user, mount = map(spec.linux.namespace, (NamespaceType.USER, NamespaceType.MOUNT))
     if user or (mount and mount.path):
         return [PutIntoCgroup(situation.container_id, directories)]
-    file = situation.places[0].join_file
-    return [JoinCgroup(situation.container_id, directories, file)]
+    return [JoinCgroup(situation.container_id, directories, "tasks")]
 
 
 def _ids(spec: Spec, host: Host, new: CLONE) -> list[Step]:

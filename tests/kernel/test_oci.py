@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from labkit.runtime.oci.groups import freeze, frozen, remove
 from labkit.runtime.oci.script import write_script
 from tests.kernel.bundles import Bundle
 from tests.kernel.watching import becomes_true
@@ -283,6 +284,21 @@ def test_exec_enters_only_a_cgroup_that_is_there(runtime: Runtime) -> None:
     assert f"{directory}/inner/cgroup.procs: no such file or directory" in told
     Path(directory, "inner").mkdir()
     assert "/inner\n" in runtime.well(*words, "box", "cat", "/proc/self/cgroup")
+
+
+def test_a_cgroup_that_is_frozen_already_is_refused_and_left_alone(
+    runtime: Runtime,
+) -> None:
+    runtime.linux["cgroupsPath"] = "/labkit-box"
+    runtime.well("create", "box")
+    record = json.loads((runtime.root / "box/state.json").read_text())
+    runtime.well("delete", "box")
+    for directory in record["cgroups"].values():
+        Path(directory).mkdir()
+    freeze(record["cgroups"], on=True)
+    assert "unexpectedly frozen" in runtime.refuses("create", "box")
+    assert frozen(record["cgroups"])
+    remove(record["cgroups"])
 
 
 def test_all_processes_get_a_signal(runtime: Runtime) -> None:

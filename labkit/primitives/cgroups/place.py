@@ -3,6 +3,7 @@
     places_of("/machine/box", layout)
         v2   one place:           /sys/fs/cgroup + machine/box
         v1   one a controller:    /sys/fs/cgroup/memory + machine/box, ...
+             and, where there is a v2 tree beside them, one in that
 
     MakeCgroup("/machine/box", places)     make it, and hand controllers down (v2)
 
@@ -13,7 +14,7 @@ Left out: names of systemd units ("slice:prefix:name").
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import ClassVar, NamedTuple
 
@@ -29,6 +30,10 @@ from labkit.values import dataclass
 V2 = ""
 """The name of cgroup v2's one tree, where v1 has the names of controllers."""
 
+BESIDE = "unified"
+"""The name of the v2 tree beside those of v1. It limits nothing: it tells who is who,
+to whoever asks for the cgroup of a process or a socket, and can kill all at once."""
+
 # The first move of a process costs milliseconds, those right after it nothing.
 _ORDER = ("memory", "cpu", "cpuacct", "cpuset", "pids", "io", "devices", "freezer")
 _HANDED_DOWN = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
@@ -37,7 +42,7 @@ _HANDED_DOWN = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "mis
 class Place(NamedTuple):
     """A cgroup in one tree: its controller, the tree's top, the way from there."""
 
-    controller: str  # its v2 name, or V2
+    controller: str  # its v2 name, or V2, or BESIDE
     top: HostPath
     path: str
 
@@ -52,9 +57,9 @@ class Place(NamedTuple):
         return "blkio" if self.controller == "io" else self.controller
 
     @property
-    def join_file(self) -> str:
-        """Return the file by which a process with one thread joins it quickest."""
-        return "cgroup.procs" if self.controller == V2 else "tasks"
+    def version(self) -> int:
+        """Return the version of its tree."""
+        return 2 if self.controller in (V2, BESIDE) else 1
 
     def levels(self) -> Iterator[HostPath]:
         """Yield the cgroup and those above it, from the top down, without the top."""
@@ -88,12 +93,23 @@ def places_of(
         for one in layout.controllers
         if one.version == 1 and (not only or one.name in only)
     }
-    if not trees and layout.unified is not None:
-        trees[V2] = layout.unified if absolute else layout.own or layout.unified
+    if layout.unified is not None and not (trees and only):
+        beside = BESIDE if trees else V2
+        trees[beside] = layout.unified if absolute else layout.own or layout.unified
     if not trees:
         raise HostError("cgroups: this machine has none", "run `labkit doctor`")
     order = [name for name in dict.fromkeys((V2, *_ORDER, *trees)) if name in trees]
     return tuple(Place(name, trees[name], inner) for name in order)
+
+
+def birthplace(places: Iterable[Place]) -> HostPath | None:
+    """Return the directory in the tree of v2, where a process can be born."""
+    return next((one.directory for one in places if one.version == 2), None)
+
+
+def moved_into(places: Iterable[Place]) -> tuple[HostPath, ...]:
+    """Return the directories of v1; each once, as two controllers can share a tree."""
+    return tuple(dict.fromkeys(one.directory for one in places if one.version == 1))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

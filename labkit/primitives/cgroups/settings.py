@@ -15,6 +15,7 @@ Left out: kernel memory, which Linux ignores since 5.16; the network controllers
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -94,6 +95,11 @@ DISK_ROWS = (
 )
 # fmt: on
 _BY_FILE = {"blkio": "io", "cgroup": ""}
+# Where the scheduler BFQ shares a disk out, and nothing else does (v1).
+_OF_BFQ = {
+    "blkio.weight": "blkio.bfq.weight",
+    "blkio.weight_device": "blkio.bfq.weight_device",
+}
 
 
 def settings_of(amounts: Amounts, *, version: int) -> list[Setting]:
@@ -172,18 +178,28 @@ class LimitCgroup(Step):
     def apply(self, linux: Linux) -> int | None:
         refused = [one for one in self.writes if not _accepted(linux, *one)]
         for path, text in refused:
-            linux.write_file(path, text)
+            _write(linux, path, text)
         return None
 
 
 def _accepted(linux: Linux, path: HostPath, text: str) -> bool:
     try:
-        linux.write_file(path, text)
+        _write(linux, path, text)
     except SyscallError as problem:
         if problem.errno != errno.EINVAL:
             raise
         return False
     return True
+
+
+def _write(linux: Linux, path: HostPath, text: str) -> None:
+    try:
+        linux.write_file(path, text)
+    except FileNotFoundError:
+        directory, name = os.path.split(path)
+        if name not in _OF_BFQ:
+            raise
+        linux.write_file(f"{directory}/{_OF_BFQ[name]}", text)
 
 
 def _setting(file: str, text: str) -> Setting:

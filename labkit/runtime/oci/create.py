@@ -17,7 +17,7 @@ import json
 import os
 import time
 
-from labkit.errors import HostError, LabError, syscall_error
+from labkit.errors import HostError, LabError, StateError, syscall_error
 from labkit.host.machine import Host
 from labkit.linux.views import HostPath
 from labkit.plan.launch import launch
@@ -106,9 +106,7 @@ def make(call: Call, console_fd: int | None) -> tuple[Container, Record]:
     _claim(container)
     try:
         places = _places(spec, host, container.id)
-        record.cgroups = {place.controller: place.directory for place in places}
-        if groups.pids(record.cgroups):
-            call.log.warn("the container's cgroup is not empty: " + record.id)
+        record.cgroups = _groups(places, call)
         container.write_file("config.json", json.dumps(spec.raw))
         container.write(record)
         gate = start_gate.make(container.directory)
@@ -182,6 +180,18 @@ def _places(spec: Spec, host: Host, name: str) -> tuple[Place, ...]:
         if path:
             raise
         return ()  # nobody asked for one, and there is none to be had
+
+
+def _groups(places: tuple[Place, ...], call: Call) -> dict[str, str]:
+    found = {place.controller: str(place.directory) for place in places}
+    if groups.frozen(found):
+        raise StateError(
+            "container's cgroup unexpectedly frozen: its process would never begin",
+            "thaw it, or name another one in linux.cgroupsPath",
+        )
+    if groups.pids(found):
+        call.log.warn(f"the container's cgroup is not empty: {places[0].directory}")
+    return found
 
 
 def _launch(plan: Plan, container: Container, record: Record, given: Given) -> None:

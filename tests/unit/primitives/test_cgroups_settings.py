@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from labkit.errors import DocumentError
 from labkit.host import CgroupLayout, Controller, Layout
-from labkit.linux import HostPath
+from labkit.linux import HostPath, Linux
 from labkit.linux.trace import Recorder
-from labkit.primitives.cgroups.place import MakeCgroup, Place, places_of
+from labkit.primitives.cgroups.place import (
+    MakeCgroup,
+    Place,
+    birthplace,
+    moved_into,
+    places_of,
+)
 from labkit.primitives.cgroups.settings import (
     ROWS,
+    LimitCgroup,
     disk_setting,
     settings_of,
     unified_setting,
 )
+from labkit.values import replace
 
 
 def texts(version: int, **amounts: int | str) -> dict[str, str]:
@@ -107,6 +117,25 @@ def test_an_absolute_path_begins_at_the_top_and_a_relative_one_at_ours() -> None
     assert [p.directory for p in places_of("/a", V1)] == [
         "/cg/memory/a", "/cg/pids/a", "/cg/freezer/a",
     ]  # fmt: skip
+
+
+def test_beside_the_trees_of_v1_a_process_is_born_in_that_of_v2() -> None:
+    beside = replace(V1, layout=Layout.HYBRID, unified=HostPath("/cg/unified"))
+    places = places_of("/a", beside)
+    assert birthplace(places) == "/cg/unified/a"
+    assert moved_into(places) == ("/cg/memory/a", "/cg/pids/a", "/cg/freezer/a")
+    assert birthplace(places_of("/a", beside, ("memory",))) is None
+    assert moved_into(places_of("/a", V2)) == ()
+
+
+def test_a_weight_of_disks_goes_to_bfq_where_nothing_else_knows_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "blkio.bfq.weight").touch()
+    LimitCgroup("a", ((HostPath(f"{tmp_path}/blkio.weight"), "333"),)).apply(Linux())
+    assert (tmp_path / "blkio.bfq.weight").read_text() == "333"
+    with pytest.raises(FileNotFoundError):
+        LimitCgroup("a", ((HostPath(f"{tmp_path}/pids.max"), "1"),)).apply(Linux())
 
 
 @pytest.mark.parametrize("path", ["/a/../b", "", "/", "system.slice:x:y"])
