@@ -152,14 +152,12 @@ def _full_named(reference: Reference, descriptor: Descriptor) -> Descriptor:
 
 def _blobs(store: Store, descriptor: Descriptor) -> Iterator[Descriptor]:
     # Of an index only the images that are here; they are opened by whoever reads them.
-    document = manifest.parse(store.read(descriptor), descriptor.media_type)
-    yield descriptor
-    for one in children(document):
+    for one, document in store.documents(descriptor):
+        yield one
         if isinstance(document, Manifest):
-            store.open(one).close()
-            yield one
-        elif store.has(one.digest):
-            yield from _blobs(store, one)
+            for blob in children(document):
+                store.open(blob).close()
+                yield blob
 
 
 def _docker_manifest(store: Store, named: dict[Reference, Descriptor]) -> bytes:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import NoReturn
 
 from labkit.errors import DocumentError
@@ -109,7 +110,7 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 
 def _check(text: str, registry: str, repository: str, tag: str | None) -> None:
-    if not _REGISTRY.fullmatch(registry):
+    if not _is_registry(registry):
         _refuse(text, f'"{registry}" is no registry: a host name, perhaps with :port')
     if re.search("[A-Z]", repository):
         _refuse(text, f'"{repository}" has upper-case letters', text.lower())
@@ -121,6 +122,20 @@ def _check(text: str, registry: str, repository: str, tag: str | None) -> None:
         _refuse(text, f'"{tag}" is no tag: at most 128 of A-Z a-z 0-9 _ . -')
     if len(registry) + 1 + len(repository) > _LONGEST_NAME:
         _refuse(text, f"it is longer than {_LONGEST_NAME} characters")
+
+
+def _is_registry(text: str) -> bool:
+    if not _REGISTRY.fullmatch(text):
+        return False
+    host, _, port = text.removeprefix("[").partition("]:" if text[0] == "[" else ":")
+    return int(port or 0) < 1 << 16 and (text[0] != "[" or _is_ipv6(host.strip("]")))
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return bool(IPv6Address(host))
+    except ValueError:
+        return False
 
 
 def _refuse(text: str, meaning: str, instead: str = "alpine:3.23") -> NoReturn:

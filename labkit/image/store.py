@@ -14,7 +14,7 @@ Reading order: Store, NoSuchImage, Pruned.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,6 +103,44 @@ class Store(Blobs):
                 found[Reference.parse(_name(descriptor))] = descriptor
         return dict(sorted(found.items(), key=lambda row: str(row[0])))
 
+    def documents(
+        self, top: Descriptor
+    ) -> Iterator[tuple[Descriptor, Manifest | Index]]:
+        """Yield a manifest; or an index, after those that it leads to and are here.
+
+        Each once, however many lead to it: else a few small indexes, each of which
+        names the next one a hundred times, would never come to an end.
+
+        Raises: what `read` raises; DocumentError.
+        """
+        todo, entered, done = [top], set[Digest](), set[Digest]()
+        while todo:
+            descriptor = todo.pop()
+            if descriptor.digest in done:
+                continue
+            document = manifest.parse(self.read(descriptor), descriptor.media_type)
+            if isinstance(document, Index) and descriptor.digest not in entered:
+                entered.add(descriptor.digest)
+                there = [one for one in document.manifests if self.has(one.digest)]
+                todo += [descriptor, *reversed(there)]
+                continue
+            done.add(descriptor.digest)
+            yield descriptor, document
+
+    def reachable(self, tops: Iterable[Descriptor]) -> set[Digest]:
+        """Return the digests of these, and of all that they lead to, here or not.
+
+        Raises: what `read` raises; DocumentError.
+        """
+        todo, seen, found = list(tops), set[Digest](), set[Digest]()
+        while todo:
+            descriptor = todo.pop()
+            found.add(descriptor.digest)
+            if descriptor.digest not in seen and self._leads_on(descriptor):
+                seen.add(descriptor.digest)
+                todo += children(manifest.parse(self.read(descriptor)))
+        return found
+
     def lease(self) -> AbstractContextManager[None]:
         """Hold back `prune` in all processes, for blobs that have no name yet."""
         return locks.hold(os.path.join(self.root, "lock"), alone=False)
@@ -118,7 +156,7 @@ class Store(Blobs):
             when a document can't be read, since what it leads to isn't known then.
         """
         with locks.hold(f"{self.root}/lock", alone=True, timeout_s=_PRUNE_WAIT_S):
-            kept = self._reachable(keep)
+            kept = self._kept(keep)
             there = list(self.all())
             asked = there if among is None else set(among).intersection(there)
             unused = tuple(digest for digest in asked if digest not in kept)
@@ -129,18 +167,10 @@ class Store(Blobs):
                 path.unlink()
         return Pruned(unused, size)
 
-    def _reachable(self, keep: Iterable[Digest]) -> set[Digest]:
-        kept: set[Digest] = set(keep)
-        todo = list(self._index().manifests)
-        todo += [self._descriptor(digest) for digest in kept if self.has(digest)]
-        seen: set[Digest] = set()
-        while todo:
-            descriptor = todo.pop()
-            kept.add(descriptor.digest)
-            if descriptor.digest not in seen and self._leads_on(descriptor):
-                seen.add(descriptor.digest)
-                todo += children(manifest.parse(self.read(descriptor)))
-        return kept
+    def _kept(self, keep: Iterable[Digest]) -> set[Digest]:
+        kept = set(keep)
+        used = [self._descriptor(digest) for digest in kept if self.has(digest)]
+        return kept | self.reachable([*self._index().manifests, *used])
 
     def _leads_on(self, descriptor: Descriptor) -> bool:
         kinds = (*media_types.INDEXES, *media_types.MANIFESTS)

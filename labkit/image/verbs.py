@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.errors import DocumentError, StateError
-from labkit.image import manifest
-from labkit.image.descriptor import Descriptor
 from labkit.image.digest import Digest
 from labkit.image.image import Image, chain_ids, images
 from labkit.image.reference import Reference
@@ -72,11 +70,11 @@ def remove(store: Store, name: str, keep: Iterable[Digest] = ()) -> tuple[str, .
     Raises: NoSuchImage; StateError for the id of an image with several names.
     """
     reference = _only_name(store, name)
-    among = tuple(_reachable(store, store.untag(reference)))
-    # An image is being pulled, or another one can't be read: then the blobs are left to
-    # `labkit images prune`, which says so.
+    gone = store.untag(reference)
+    # An image is being pulled, or one can't be read: then the blobs are left to `labkit
+    # images prune`, which says so.
     with suppress(StateError, DocumentError):
-        store.prune(keep, among=among)
+        store.prune(keep, among=store.reachable([gone]))
     return (str(reference),)
 
 
@@ -155,18 +153,3 @@ def _only_name(store: Store, name: str) -> Reference:
     known = store.references()
     same = (r for r, d in known.items() if d.digest == found.digest)
     return reference if reference in known else next(same)
-
-
-def _reachable(store: Store, descriptor: Descriptor) -> Iterator[Digest]:
-    # What can't be read leads nowhere: those blobs are left to `prune`.
-    yield descriptor.digest
-    try:
-        document = manifest.parse(store.read(descriptor), descriptor.media_type)
-    except (DocumentError, StateError):
-        return
-    if isinstance(document, manifest.Index):
-        for one in document.manifests:
-            yield from _reachable(store, one)
-    else:
-        yield document.config.digest
-        yield from (layer.digest for layer in document.layers)

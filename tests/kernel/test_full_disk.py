@@ -25,7 +25,8 @@ from tests.support.registries import (
 )
 from tests.support.skips import need
 
-pytestmark = pytest.mark.usefixtures("as_root", "loopback")
+pytestmark = pytest.mark.usefixtures("as_root", "loopback", "host_directory")
+INSIDE = {"small", "registry", "here", "there"}
 LAYER = os.urandom(3 << 20)
 
 

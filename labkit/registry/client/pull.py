@@ -16,6 +16,7 @@ from functools import partial
 
 from labkit.errors import DocumentError
 from labkit.image.descriptor import Descriptor, Platform
+from labkit.image.digest import Digest
 from labkit.image.manifest import Index, Manifest
 from labkit.image.reference import Reference
 from labkit.image.store import Store
@@ -26,7 +27,7 @@ from labkit.registry.client.session import Session, Terms
 from labkit.registry.client.together import AT_ONCE, together
 
 _DEEPEST = 3  # an index may list indexes: nobody needs more of that
-_MOST_IMAGES = 100
+_MOST_IMAGES = 100  # and indexes among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,10 @@ def pull(
     with store.lease(), Session(reference.registry, terms) as session:
         repository = Repository(session, reference.repository)
         top = repository.manifest(which)
-        found = list(_documents(repository, store, top, wanted))
+        found = list(_Finding(repository, store, wanted).documents(top))
         jobs = [partial(fetch, repository, blob, store) for blob in _blobs(found)]
         together(jobs, subscriber, wanted.at_once)
-        # The lowest first: whoever sees a document expects to find what it names.
-        kept = [_keep(store, document) for document in reversed(found)]
+        kept = [_keep(store, document) for document in found]
         # For another platform the name means that image, and not the index from which
         # this machine would choose its own.
         named = kept[0] if wanted.platform else kept[-1]
@@ -73,32 +73,43 @@ def pull(
     return named
 
 
-def _documents(
-    repository: Repository, store: Store, top: Document, wanted: Wanted, deep: int = 0
-) -> Iterator[Document]:
-    yield top
-    if not isinstance(index := top.parsed, Index):
-        return
-    if deep == _DEEPEST:
-        raise _too_much(f"{top.digest}: an index in an index, {deep} deep")
-    chosen: tuple[Descriptor, ...] = index.manifests
-    if not wanted.all_platforms:
-        chosen = (index.choose(wanted.platform or Platform.here()),)
-    if len(chosen) > _MOST_IMAGES:
-        raise _too_much(f"{top.digest}: {len(chosen)} images")
-    for child in chosen:
-        document = _document(repository, store, child)
-        yield from _documents(repository, store, document, wanted, deep + 1)
+class _Finding:
+    """The documents of an image, from the registry or, those that are here, from here.
 
+    Each once, and the lowest first: whoever sees one expects to find what it names.
+    """
 
-def _document(repository: Repository, store: Store, wanted: Descriptor) -> Document:
-    if store.has(wanted.digest):
-        data = store.read(wanted)
-    else:
-        data = repository.manifest(wanted.digest).data
-    if len(data) != wanted.size:
-        raise _too_much(f"{wanted.digest}: {len(data)} bytes, not {wanted.size}")
-    return Document(data, wanted.media_type, wanted.digest)
+    def __init__(self, repository: Repository, store: Store, wanted: Wanted) -> None:
+        self._repository, self._store, self._wanted = repository, store, wanted
+        self._seen: set[Digest] = set()
+
+    def documents(self, top: Document, deep: int = 0) -> Iterator[Document]:
+        for child in self._chosen(top.parsed):
+            if deep == _DEEPEST:
+                raise _too_much(f"{top.digest}: an index in an index, {deep} deep")
+            if child.digest in self._seen:
+                continue
+            self._seen.add(child.digest)
+            if len(self._seen) > _MOST_IMAGES:
+                raise _too_much(f"{top.digest}: more than {_MOST_IMAGES} images")
+            yield from self.documents(self._document(child), deep + 1)
+        yield top
+
+    def _chosen(self, document: Manifest | Index) -> tuple[Descriptor, ...]:
+        if isinstance(document, Manifest):
+            return ()
+        if self._wanted.all_platforms:
+            return document.manifests
+        return (document.choose(self._wanted.platform or Platform.here()),)
+
+    def _document(self, wanted: Descriptor) -> Document:
+        if self._store.has(wanted.digest):
+            data = self._store.read(wanted)
+        else:
+            data = self._repository.manifest(wanted.digest).data
+        if len(data) != wanted.size:
+            raise _too_much(f"{wanted.digest}: {len(data)} bytes, not {wanted.size}")
+        return Document(data, wanted.media_type, wanted.digest)
 
 
 def _blobs(found: Iterable[Document]) -> Iterable[Descriptor]:

@@ -17,7 +17,7 @@ from functools import partial
 from labkit.errors import LabError
 from labkit.image.descriptor import Descriptor, Platform
 from labkit.image.digest import Digest
-from labkit.image.manifest import Index, Manifest, parse
+from labkit.image.manifest import Manifest, parse
 from labkit.image.reference import Reference
 from labkit.image.store import Store, children
 from labkit.registry.client import referrers, upload
@@ -55,9 +55,9 @@ def push(
             jobs.append(partial(_pushing, repository, blob, store, how))
         together(jobs, subscriber, AT_ONCE)
         # The top one comes last, and is the only one that gets the tag.
-        for document in reversed(documents[1:]):
+        for document in documents[:-1]:
             _put(repository, document.digest, document)
-        _put(repository, reference.tag or top.digest, documents[0])
+        _put(repository, reference.tag or top.digest, documents[-1])
     return top
 
 
@@ -80,20 +80,18 @@ def _put(repository: Repository, which: str, document: Document) -> None:
 
 
 def _complete(store: Store, top: Descriptor) -> Descriptor:
-    document = parse(store.read(top), top.media_type)
-    if isinstance(document, Manifest):
-        return top
-    if all(store.has(one.digest) for one in document.manifests):
-        return top
-    return _complete(store, document.choose(Platform.here()))
+    while True:
+        document = parse(store.read(top), top.media_type)
+        if isinstance(document, Manifest):
+            return top
+        if all(store.has(one.digest) for one in document.manifests):
+            return top
+        top = document.choose(Platform.here())
 
 
 def _documents(store: Store, top: Descriptor) -> Iterator[Document]:
-    document = Document(store.read(top), top.media_type, top.digest)
-    yield document
-    if isinstance(document.parsed, Index):
-        for child in document.parsed.manifests:
-            yield from _documents(store, child)
+    for one, _ in store.documents(top):
+        yield Document(store.read(one), one.media_type, one.digest)
 
 
 def _blobs(documents: list[Document]) -> list[Descriptor]:

@@ -9,8 +9,10 @@ import json
 from typing import NamedTuple
 
 from labkit.errors import RegistryError
+from labkit.text import one_line
 
-_LONGEST = 200  # of a message that somebody else wrote
+# Of a message that somebody else wrote, and of what was asked.
+_LONGEST, _LONGEST_CODE, _LONGEST_URL = 200, 40, 400
 
 
 class _Row(NamedTuple):
@@ -63,27 +65,33 @@ def refusal(asked: str, host: str, status: int, body: bytes) -> RegistryError:
         row = _Row(status, "", f"the registry {problem}", "try again later")
     said = " ".join(word for word in (str(status), code, message) if word)
     hint = row.hint.format(host=host)
-    return RegistryError(f"{asked}: {said}", hint, "chapter 12", meaning=row.meaning)
+    return _error(asked, said, hint, row.meaning)
 
 
 def nonsense(asked: str, found: str) -> RegistryError:
     """Return the error for an answer that no registry should give."""
-    return RegistryError(
-        f"{asked}: {found}",
+    return _error(
+        asked,
+        found,
         "check the registry's name; curl -i shows the whole answer",
-        "chapter 12",
-        meaning="who answers there isn't a registry, or is a broken one",
+        "who answers there isn't a registry, or is a broken one",
     )
 
 
 def unreachable(asked: str, problem: str, hint: str = "") -> RegistryError:
     """Return the error for no answer at all."""
-    return RegistryError(
-        f"{asked}: {problem}",
+    return _error(
+        asked,
+        problem,
         hint or "check the name and your network; HTTPS_PROXY and NO_PROXY are obeyed",
-        "chapter 12",
-        meaning="there was no answer, or it broke off, and trying again didn't help",
+        "there was no answer, or it broke off, and trying again didn't help",
     )
+
+
+def _error(asked: str, found: str, hint: str, meaning: str) -> RegistryError:
+    # The registry chose a part of both: an URL of its own, for instance.
+    said = f"{one_line(asked, _LONGEST_URL)}: {one_line(found, _LONGEST_URL)}"
+    return RegistryError(said, hint, "chapter 12", meaning=meaning)
 
 
 def _first_error(body: bytes) -> tuple[str, str]:
@@ -93,7 +101,7 @@ def _first_error(body: bytes) -> tuple[str, str]:
         code, message = first["code"], first.get("message") or ""
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return "", _shown(body)
-    return str(code)[:40], str(message)[:_LONGEST]
+    return str(code)[:_LONGEST_CODE], str(message)[:_LONGEST]
 
 
 def _shown(body: bytes) -> str:

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -140,7 +141,7 @@ class Session:
                 return response
             fresh = self._answer(response, asking.scope, shown)
             if fresh:
-                response.close()
+                _pass_over(response)
                 response, _ = self._follow(asking, fresh)
             return response
         except Untrusted as untrusted:
@@ -150,8 +151,8 @@ class Session:
         try:
             asked = challenges(response.headers.get("WWW-Authenticate", ""))
             return self._tokens.answer(asked, scope, shown)
-        except BaseException:
-            response.close()
+        except Exception:
+            _pass_over(response)
             raise
 
     def refused(self, asking: Asking, response: Response) -> LabError:
@@ -241,6 +242,13 @@ class Session:
         # Without the query, which may hold a signature that is as good as a password.
         url = joined(self._found, asking.where).partition("?")[0]
         return f"{asking.method} {url[:300]}"
+
+
+def _pass_over(response: Response) -> None:
+    # Read and not closed: with bytes unread Linux would send a reset, and the next
+    # request would need another connection.
+    with suppress(Broken):
+        read(response, _LONGEST_ERROR)
 
 
 def _retry_after_s(response: Response) -> float:

@@ -30,6 +30,7 @@ from labkit.registry.client.wire import (
     origin,
     read,
 )
+from labkit.text import one_line
 
 _LONGEST = 1 << 20
 _LIFETIME_S = 60  # when the answer doesn't say
@@ -111,7 +112,7 @@ class Tokens:
         here = who.startswith("http:") and loopback(urlsplit(realm).hostname or "")
         if not (who.startswith("https:") or (who and (here or self._trust.insecure))):
             raise RegistryError(
-                f"{self._registry}: tokens from {realm[:200]}",
+                f"{self._registry}: tokens from {one_line(realm, 200)}",
                 "another registry; --insecure when you know this one",
                 "chapter 12",
                 meaning="the registry wants your password to go where all can read it",

@@ -3,6 +3,7 @@
 HTTP itself is urllib3's; what a registry needs beyond is in session.py.
 
 Reading order: Patience, Trust, Wire, Broken.
+Left out: a least speed. Who sends a byte now and then is waited for, until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ _ALWAYS = {
     # The bytes themselves are wanted: a digest is over them, not over their zip.
     "Accept-Encoding": "identity",
 }
+
+# ValueError: a chunk of less than no bytes, which urllib3 passes on.
+_WRONG = (HTTPError, ValueError)
 
 Response = urllib3.BaseHTTPResponse
 Content = bytes | Iterable[bytes]
@@ -129,7 +133,7 @@ def blocks(response: Response) -> Iterable[bytes]:
     """
     try:
         yield from response.stream(_BLOCK, decode_content=False)
-    except HTTPError as problem:
+    except _WRONG as problem:
         raise _named(problem) from problem
     finally:
         # Without this a connection with bytes unread would be used again.
@@ -148,7 +152,7 @@ def read(response: Response, most: int) -> bytes:
             response.release_conn()
         else:
             response.close()
-    except HTTPError as problem:
+    except _WRONG as problem:
         raise _named(problem) from problem
     return data
 
@@ -174,7 +178,7 @@ def joined(url: str, target: str) -> str:
         return ""
 
 
-def _named(problem: HTTPError) -> Exception:
+def _named(problem: Exception) -> Exception:
     cause = getattr(problem, "reason", None) or problem
     text = str(problem)
     if "CERTIFICATE_VERIFY_FAILED" in text or "doesn't match" in text:

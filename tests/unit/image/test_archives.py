@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import pytest
 
 from labkit.errors import DocumentError, LabError
 from labkit.image import (
+    Descriptor,
+    Digest,
     DigestMismatch,
     Image,
+    Index,
     NoSuchImage,
     Reference,
     Store,
@@ -26,6 +31,8 @@ from labkit.linux.views import HostPath
 from tests.support.archives import HARD, archive, entry, link
 from tests.support.layouts import put_image
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"store", "other"}
 IT = Reference.parse("it")
 
 
@@ -191,6 +198,36 @@ def test_what_is_no_saved_image_is_refused_and_has_no_name(
     assert store.references() == {}
     store.prune()
     assert list(store.all()) == []
+
+
+@pytest.mark.parametrize(("deep", "wide"), [(12, 20), (1200, 1)])
+def test_indexes_that_lead_to_one_another_come_to_an_end(
+    deep: int, wide: int, store: Store
+) -> None:
+    # 20 to the power of 12 ways lead down, or more than Python can go by recursion.
+    documents = [Index(()).to_bytes()]
+    for _ in range(deep):
+        below = Descriptor.of(documents[-1], media_types.INDEX)
+        documents.append(Index((below,) * wide).to_bytes())
+    top = Descriptor.of(documents[-1], media_types.INDEX)
+    named = replace(top, annotations={"io.containerd.image.name": "docker.io/x/it"})
+    blobs = [
+        entry(f"blobs/sha256/{Digest.of(data).encoded}", data) for data in documents
+    ]
+    listed = entry("index.json", Index((named,)).to_bytes())
+    load(store, stream(archive([listed, *blobs])))
+    assert len(read_names(saved(store, "x/it"))) == deep + 1 + len(DOCUMENTS)
+    remove(store, "x/it")
+    store.prune()
+    assert list(store.all()) == []
+
+
+DOCUMENTS = ("oci-layout", "index.json", "manifest.json")
+
+
+def read_names(data: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return tar.getnames()
 
 
 def test_a_tree_becomes_an_image_of_one_layer(store: Store) -> None:

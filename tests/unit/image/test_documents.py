@@ -25,6 +25,8 @@ from labkit.image import (
 from labkit.image.fields import LONGEST
 from labkit.linux.views import HostPath
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"store"}
 SHA = "sha256:" + "a" * 64
 LAYER = {"mediaType": media_types.LAYER_GZIP, "digest": SHA, "size": 5}
 CONFIG = {"mediaType": media_types.CONFIG, "digest": SHA, "size": 2}
@@ -69,6 +71,7 @@ WRONG = {
     manifest(layers=[LAYER | {"annotations": {"a": 1}}]): "/layers/0/annotations",
     manifest(layers=[LAYER] * 501): "501 layers",
     manifest(annotations=["a"]): "/annotations: expected an object",
+    manifest()[:-1] + b', "layers": []}': "'layers' stands twice in one object",
 }
 
 
@@ -176,7 +179,7 @@ def test_a_wrong_config_is_refused_with_the_place(
 
 
 def test_indexes_in_indexes_end_somewhere(tmp_path: Path) -> None:
-    store = Store(HostPath(str(tmp_path)))
+    store = Store(HostPath(str(tmp_path / "store")))
     descriptor = store.write(Index(()).to_bytes(), media_types.INDEX)
     for _ in range(8):
         inner = Index((replace(descriptor, platform=Platform.here()),))
@@ -186,7 +189,7 @@ def test_indexes_in_indexes_end_somewhere(tmp_path: Path) -> None:
 
 
 def test_an_artifact_is_no_image(tmp_path: Path) -> None:
-    store = Store(HostPath(str(tmp_path)))
+    store = Store(HostPath(str(tmp_path / "store")))
     config = store.write(b"{}", media_types.EMPTY)
     descriptor = store.write(Manifest(config, ()).to_bytes(), media_types.MANIFEST)
     with pytest.raises(DocumentError, match="no image's config"):
@@ -194,7 +197,7 @@ def test_an_artifact_is_no_image(tmp_path: Path) -> None:
 
 
 def test_manifest_and_config_must_speak_of_the_same_layers(tmp_path: Path) -> None:
-    store = Store(HostPath(str(tmp_path)))
+    store = Store(HostPath(str(tmp_path / "store")))
     config = Config(Platform.here(), (Digest.of(b"1"), Digest.of(b"2")))
     described = store.write(config.to_bytes(), media_types.CONFIG)
     data = Manifest(described, ()).to_bytes()

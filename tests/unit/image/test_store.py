@@ -28,6 +28,8 @@ from labkit.linux.views import HostPath
 from tests.support.archives import HARD
 from tests.support.layouts import put_image
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"store"}
 ALPINE = Reference.parse("alpine")
 BYTES = b"some bytes" * 1000
 
@@ -218,6 +220,15 @@ def test_prune_keeps_what_a_container_uses(store: Store) -> None:
     store.untag(Reference.parse("image"))
     assert store.prune(keep=[image.digest]).blobs == ()
     assert len(store.prune().blobs) == 3
+
+
+def test_each_document_comes_once_and_after_those_that_it_names(store: Store) -> None:
+    image = put_image(store, "it", HARD["plain"])
+    low = store.write(Index((image,)).to_bytes(), media_types.INDEX)
+    missing = Descriptor.of(b"for another platform", media_types.MANIFEST)
+    high = store.write(Index((image, low, missing, low)).to_bytes(), media_types.INDEX)
+    found = [descriptor for descriptor, _ in store.documents(high)]
+    assert [one.digest for one in found] == [image.digest, low.digest, high.digest]
 
 
 def test_prune_waits_for_nobody_who_brings_an_image(

@@ -43,6 +43,8 @@ from tests.support.registries import (
     stalls,
 )
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"here", "there", "registry", "elsewhere"}
 LAYER = os.urandom(3 << 19)
 LAYER_PATH = f"GET /v2/app/blobs/{Digest.of(LAYER)}"
 MANIFEST_PATH = "GET /v2/app/manifests/"
@@ -247,6 +249,16 @@ def test_another_part_than_was_asked_for_is_refused(
     assert next_try_works(server, there, image)
 
 
+def as_it_is(rest: bytes) -> Act:
+    """Answer with these bytes behind the first line."""
+
+    def act(connection: Spoiled) -> None:
+        connection.wfile.write(b"HTTP/1.1 200 OK\r\n" + rest)
+        connection.close_connection = True
+
+    return act
+
+
 def document(**more: object) -> bytes:
     return json.dumps({"schemaVersion": 2, **more}).encode()
 
@@ -269,6 +281,10 @@ BLOB = {"mediaType": "x/y", "digest": Digest.of(b""), "size": 0}
         answers(200, document(config={**BLOB, "size": -1}), Content_Type=KIND),
         answers(200, document(config={**BLOB, "digest": "md5:1"}), Content_Type=KIND),
         answers(200, document(config=BLOB, manifests=[BLOB]), Content_Type=KIND),
+        answers(200, document(config=BLOB)[:-1] + b',"config":{}}', Content_Type=KIND),
+        as_it_is(b"Transfer-Encoding: chunked\r\n\r\n-5\r\nabc"),
+        as_it_is(b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\nabc"),
+        as_it_is(b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
         answers(
             200,
             document(config=BLOB),
@@ -322,6 +338,22 @@ def test_indexes_in_indexes_come_to_an_end(server: Bad, there: Store) -> None:
     with pytest.raises(DocumentError, match="an index in an index"):
         pull(name_of(server), there, Wanted(all_platforms=True), IN_A_HURRY)
     assert len(server.asked(MANIFEST_PATH)) < 9
+
+
+def test_an_index_that_names_the_same_ones_again_and_again_is_fetched_once(
+    server: Bad, there: Store
+) -> None:
+    # A hundred times a hundred times a hundred ways lead down.
+    storage, index = server.registry.storage, Index(())
+    for _ in range(3):
+        data = index.to_bytes()
+        blob = Descriptor.of(data, index.media_type)
+        storage.write(storage.blob(blob.digest), data)
+        storage.repository("app").manifests.add_text(blob.digest, index.media_type)
+        storage.repository("app").tag("1", blob.digest)
+        index = index_of(*(blob,) * 100)
+    pull(name_of(server), there, Wanted(all_platforms=True), IN_A_HURRY)
+    assert len(server.asked(MANIFEST_PATH)) == 3
 
 
 def test_a_manifest_of_another_size_than_its_index_says_is_refused(
@@ -512,6 +544,26 @@ def test_an_upload_that_the_registry_has_forgotten_begins_again(
     assert next_try_works(server, there, image)
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        answers(403, b'{"errors":[{"code":"\\u001b[2J","message":"a\\n\\u001b[1mb"}]}'),
+        answers(403, b"a\x1b[2J\nb\r\n"),
+        answers(307, b"", Location="ftp://a\x1b[2Jb"),
+        answers(401, b"", WWW_Authenticate='Bearer realm="http://a\x1b[2J.example"'),
+    ],
+)
+def test_what_a_registry_says_stays_in_its_line_and_moves_no_cursor(
+    server: Bad, there: Store, image: Descriptor, act: Act
+) -> None:
+    server.spoil(MANIFEST_PATH, act)
+    with pytest.raises(RegistryError) as refused:
+        pull(name_of(server), there, terms=PASSWORD)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
 def test_a_damaged_store_is_not_pushed(server: Bad, here: Store) -> None:
     put_image(here, name_of(server), (LAYER,))
     path = here.path(Digest.of(LAYER))
@@ -542,6 +594,15 @@ def test_two_pulls_of_one_image_at_once_fetch_it_once(
     assert problems == []
     assert is_whole(there, name_of(server), image)
     assert len(server.asked(LAYER_PATH)) <= 4
+
+
+def test_two_processes_pull_one_image_at_once(
+    server: Bad, there: Store, image: Descriptor
+) -> None:
+    argv = [sys.executable, "-c", PULL, str(name_of(server)), there.root]
+    both = [subprocess.Popen(argv) for _ in range(2)]
+    assert [one.wait(30) for one in both] == [0, 0]
+    assert is_whole(there, name_of(server), image)
 
 
 def test_the_other_blobs_stop_when_one_fails(
@@ -585,23 +646,44 @@ pull(Reference.parse(sys.argv[1]), Store(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("where", ["/v2/app/manifests", "/v2/app/blobs", LAYER_PATH])
-def test_kill_9_in_each_phase_leaves_a_store_that_the_next_pull_completes(
-    server: Bad, there: Store, image: Descriptor, where: str
+PUSH = PULL.replace("pull", "push")
+
+
+def kill_when_it_waits(
+    code: str, server: Bad, store: Store, where: str, begin: Act
 ) -> None:
+    """Kill a process while it waits for an answer, or for the rest of one."""
     reached = threading.Event()
 
     def slow(connection: Spoiled) -> None:
-        breaks_off(100)(connection)
+        begin(connection)
         reached.set()
         connection.server.over.wait(10)
 
     server.spoil(where, slow)
-    argv = [sys.executable, "-c", PULL, str(name_of(server)), there.root]
+    argv = [sys.executable, "-c", code, str(name_of(server)), store.root]
     process = subprocess.Popen(argv)
     assert reached.wait(20)
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+@pytest.mark.parametrize("where", ["/v2/app/manifests", "/v2/app/blobs", LAYER_PATH])
+def test_kill_9_in_each_phase_leaves_a_store_that_the_next_pull_completes(
+    server: Bad, there: Store, image: Descriptor, where: str
+) -> None:
+    kill_when_it_waits(PULL, server, there, where, breaks_off(100))
     assert not there.references()
+    assert next_try_works(server, there, image)
+
+
+@pytest.mark.parametrize("where", ["POST", "PUT /v2/app/blobs", "PUT /v2/app/man"])
+def test_kill_9_in_each_phase_of_a_push_and_the_next_push_completes_it(
+    server: Bad, here: Store, there: Store, where: str
+) -> None:
+    image = put_image(here, name_of(server), (LAYER,))
+    kill_when_it_waits(PUSH, server, here, where, hangs_up)
+    assert server.registry.storage.repository("app").tags() == []
+    push(name_of(server), here, IN_A_HURRY)
     assert next_try_works(server, there, image)

@@ -17,6 +17,8 @@ from labkit.registry.server.refusals import Refused
 from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"blobs", "repositories", "unfinished", "lock"}
 EMPTY = Digest.of(b"")
 
 

@@ -228,6 +228,22 @@ def test_login_keeps_what_the_registry_likes(
             pull(name_of(server), there, terms=Terms(patience=HURRY))
 
 
+def test_a_challenge_is_read_to_its_end_and_the_connection_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    said: list[str] = []
+    accepted: list[object] = []
+    access = Basic(passwords(tmp_path))
+    with registry(tmp_path / "registry", access, say=said.append) as server:
+        monkeypatch.setattr(
+            server, "verify_request", lambda *who: accepted.append(who) is None
+        )
+        login(name_of(server).registry, RIGHT, IN_A_HURRY)
+    assert [line.split()[2] for line in said] == ["401", "401", "200"]
+    assert len(accepted) == 1
+
+
 @pytest.fixture
 def secure(tmp_path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -22,6 +22,10 @@ from labkit.registry.server.storage import Storage
 from tests.unit.registry.test_endpoints import Client, manifest
 
 
+pytestmark = pytest.mark.usefixtures("host_directory")
+INSIDE = {"blobs", "repositories", "unfinished", "lock"}
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
