@@ -34,6 +34,7 @@ def _as_docker_would(made: Bundle) -> None:
         {"type": "RLIMIT_NOFILE", "soft": amounts.FILES, "hard": amounts.FILES}
     ]
     made.linux["seccomp"] = docker_seccomp(names, "x86_64")
+    made.linux["resources"]["memory"] = {"limit": amounts.MEMORY_MB << 20}
     made.linux["resources"]["pids"] = {"limit": amounts.PROCESSES}
     for row in made.document["mounts"]:
         if row["destination"] == "/dev/shm":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.escapes import amounts, files, kernel_files, processes
+from tests.escapes import amounts, files, kernel_files, our_programs, processes
 from tests.escapes.book import Attack
 from tests.escapes.outside import Outside
 from tests.kernel.bundles import Bundle
@@ -19,6 +19,7 @@ ATTACKS = (
     *kernel_files.ATTACKS,
     *processes.ATTACKS,
     *amounts.ATTACKS,
+    *our_programs.ATTACKS,
 )
 WALLS = [(attack, wall) for attack in ATTACKS for wall in attack.walls]
 

@@ -42,6 +42,7 @@ class Bundle:
     places: tuple[Place, ...] = ()
     change: Callable[[Plan], Plan] = field(default=lambda plan: plan)
     situation: dict[str, Any] = field(default_factory=dict)
+    without: set[str] = field(default_factory=set)  # what a program of ours leaves out
 
     @property
     def process(self) -> dict[str, Any]:
@@ -58,6 +59,10 @@ class Bundle:
     def plan(self) -> Plan:
         there = Situation("test", HostPath(str(self.path)), self.places)
         return create_plan(self.spec, self.host, replace(there, **self.situation))
+
+    def write(self) -> None:
+        """Write the document where a runtime of its own process finds it."""
+        (self.path / "config.json").write_text(json.dumps(self.document))
 
     def run(self, *argv: str) -> str:
         """Return what a program in the container says; it has ended then."""

@@ -40,8 +40,7 @@ class Runtime:
 
     def start(self, *words: str) -> tuple[subprocess.Popen[bytes], Path]:
         """Start a verb. Its output goes to a file: a container may hold a pipe."""
-        text = json.dumps(self.bundle.document)
-        (self.bundle.path / "config.json").write_text(text)
+        self.bundle.write()
         said = self.folder / f"said-{next(self._numbers)}"
         line = [self.script, "--root", str(self.root), *words]
         with said.open("w") as file:
@@ -353,9 +352,7 @@ def test_only_wanted_descriptors_reach_the_container(runtime: Runtime) -> None:
         "1",
         "box",
     ]
-    (runtime.bundle.path / "config.json").write_text(
-        json.dumps(runtime.bundle.document)
-    )
+    runtime.bundle.write()
     said = subprocess.run(
         ["sh", "-c", script, "sh", *line], cwd=runtime.bundle.path, check=True,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S,
