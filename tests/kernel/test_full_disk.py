@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import socket
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import HostError, RegistryError
-from labkit.image import Digest
+from labkit.image import Digest, Reference
+from labkit.image.archives import load, save
 from labkit.registry.client.pull import pull
 from labkit.registry.client.push import push
 from tests.support.registries import (
@@ -28,6 +31,7 @@ from tests.support.skips import need
 pytestmark = pytest.mark.usefixtures("as_root", "loopback", "host_directory")
 INSIDE = {"small", "registry", "here", "there"}
 LAYER = os.urandom(3 << 20)
+KEPT, NAME = Reference.parse("kept"), Reference.parse("named")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,43 @@ def test_a_pull_that_fills_the_disk_says_so_and_goes_on_later(
         enlarge(small)
         assert pull(name_of(server), there, terms=IN_A_HURRY).digest == image.digest
         assert Digest.of(Path(there.path(Digest.of(LAYER))).read_bytes())
+
+
+def test_a_saved_image_that_fills_the_disk_is_not_loaded(
+    tmp_path: Path, small: Path
+) -> None:
+    here, there = store_in(tmp_path / "here"), store_in(small)
+    put_image(here, NAME, (LAYER,))
+    saved = io.BytesIO()
+    save(here, [NAME], saved.write)
+    kept = put_image(there, KEPT)
+    with pytest.raises(HostError, match="ENOSPC"):
+        load(there, io.BufferedReader(io.BytesIO(saved.getvalue())))
+    assert list(there.references().values()) == [there.resolve(KEPT)]
+    assert os.listdir(small / "ingest") == []
+    assert there.read(kept)
+    enlarge(small)
+    load(there, io.BufferedReader(io.BytesIO(saved.getvalue())))
+    assert there.has(Digest.of(LAYER))
+
+
+def test_a_name_that_has_no_room_on_the_disk_changes_no_other(small: Path) -> None:
+    there = store_in(small)
+    put_image(there, KEPT)
+    fill(small / "full")
+    with pytest.raises(HostError, match="ENOSPC"):
+        there.tag(NAME, there.resolve(KEPT))
+    assert list(there.references()) == [KEPT]
+    (small / "full").unlink()
+    there.tag(NAME, there.resolve(KEPT))
+    assert list(there.references()) == [KEPT, NAME]
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room for another page."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def test_a_push_that_fills_the_registrys_disk_says_so_and_works_later(

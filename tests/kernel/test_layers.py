@@ -9,6 +9,7 @@ import errno
 import gzip
 import io
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from labkit.errors import DocumentError, LabError, LimitReached
 from labkit.image import DigestMismatch, Image, Store, Trees
@@ -224,6 +227,49 @@ def test_nothing_gets_out_of_the_root(
             unpacked(data, tmp_path / form, removed)
         assert refusal in str(refused.value)
         assert len(str(refused.value).splitlines()) == 3
+
+
+PATHS = st.sampled_from(
+    ["a", "b", "a/b", "l", "l/x", "l/l/x", "d/d", "/", "./", "..", "a/..", "../host/x"]
+    + ["", ".wh.a", "a/.wh.b", "l/.wh.secret", "l/.wh..wh..opq", ".wh..wh..opq"]
+)
+TARGETS = st.sampled_from(
+    ["..", "../host", "../host/secret", "/", "a", "l", ".", "/proc/self/root", ""]
+)
+MODES = st.sampled_from([0, 0o644, 0o1777, 0o4755])
+ROWS = st.one_of(
+    st.builds(entry, PATHS, st.sampled_from(["", "x"]), mode=MODES),
+    st.builds(folder, PATHS, mode=MODES),
+    st.builds(link, PATHS, TARGETS),
+    st.builds(hard, PATHS, st.one_of(PATHS, TARGETS)),
+    st.builds(device, PATHS, st.just(tarfile.CHRTYPE), st.just(1), st.just(3)),
+)
+SAME_HOST = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@SAME_HOST
+@given(st.lists(st.lists(ROWS, max_size=6), min_size=1, max_size=3), st.booleans())
+def test_no_stack_of_layers_gets_out_of_its_root(
+    tmp_path: Path, host_directory: Path, layers: list[list[Row]], alone: bool
+) -> None:
+    before, done = listing(host_directory), list[HostPath]()
+    (tmp_path / "root").mkdir()
+    try:
+        for number, rows in enumerate(layers):
+            root = tmp_path / "root" / (str(number) if alone else "")
+            root.mkdir(exist_ok=True)
+            blob = io.BufferedReader(io.BytesIO(archive(rows)))
+            how = (InOverlay(MARKS), Below(done, MARKS)) if alone else (None, None)
+            apply_layer(blob, HostPath(str(root)), *how)
+            done.insert(0, HostPath(str(root)))
+    except LabError as refused:
+        assert len(str(refused).splitlines()) == 3
+    shutil.rmtree(tmp_path / "root")
+    assert listing(host_directory) == before
 
 
 def test_a_link_of_a_layer_below_does_not_lead_out(
