@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import linecache
 import sys
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,9 +79,8 @@ def catch_up(chapter: str) -> Text:
     text = _read()
     own = set(my_file.definitions(text))
     taken, kept = [], []
-    for task in (t for ex in tasks.EXERCISES for t in ex.tasks if t.kept):
-        if task.chapter >= chapter:
-            continue
+    before = takewhile(lambda one: one.chapter < chapter, tasks.exercises())
+    for task in (task for one in before for task in one.tasks if task.kept):
         for name in task.functions:
             if name in own:
                 kept.append(f"{name} ({task.chapter})")
@@ -136,7 +136,7 @@ def _source_of(thing: Any, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _chapter_of(name: str) -> str:
-    asked = (task for one in tasks.EXERCISES for task in one.tasks)
+    asked = (task for one in tasks.exercises() for task in one.tasks)
     return next((task.chapter for task in asked if name in task.functions), "")
 
 

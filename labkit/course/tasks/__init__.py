@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+
 from labkit.course.task import Exercise, Task
-from labkit.course.tasks.break_out import EXERCISE as BREAK_OUT
-from labkit.course.tasks.cgroups import EXERCISE as CGROUPS
-from labkit.course.tasks.container import EXERCISE as YOUR_FIRST_CONTAINER
-from labkit.course.tasks.data import EXERCISE as DATA_THAT_STAYS
-from labkit.course.tasks.images import EXERCISE as IMAGES
-from labkit.course.tasks.mounts import EXERCISE as PIVOT_ROOT
-from labkit.course.tasks.namespaces import EXERCISE as NAMESPACES
-from labkit.course.tasks.networks import EXERCISE as NETWORKS
-from labkit.course.tasks.overlay import EXERCISE as OVERLAYFS
-from labkit.course.tasks.privileges import EXERCISE as PRIVILEGES
-from labkit.course.tasks.process import EXERCISE as A_PROCESS
-from labkit.course.tasks.registries import EXERCISE as REGISTRIES
-from labkit.course.tasks.root import EXERCISE as CHROOT
-from labkit.course.tasks.runtime import EXERCISE as THE_RUNTIME
 from labkit.errors import DocumentError
 
-EXERCISES: tuple[Exercise, ...] = (
-    A_PROCESS,
-    CHROOT,
-    CGROUPS,
-    NAMESPACES,
-    PIVOT_ROOT,
-    OVERLAYFS,
-    YOUR_FIRST_CONTAINER,
-    PRIVILEGES,
-    THE_RUNTIME,
-    BREAK_OUT,
-    IMAGES,
-    REGISTRIES,
-    NETWORKS,
-    DATA_THAT_STAYS,
+# In the order of the chapters; the first is chapter 01's.
+_MODULES = (
+    "process",
+    "root",
+    "cgroups",
+    "namespaces",
+    "mounts",
+    "overlay",
+    "container",
+    "privileges",
+    "runtime",
+    "break_out",
+    "images",
+    "registries",
+    "networks",
+    "data",
 )
+
+
+def exercises() -> Iterator[Exercise]:
+    """Yield every exercise; each is imported when its turn comes.
+
+    So the first chapters don't wait for what the last ones import.
+    """
+    for name in _MODULES:
+        found: Exercise = importlib.import_module(f"{__name__}.{name}").EXERCISE
+        yield found
 
 
 def exercise(chapter: str) -> Exercise:
@@ -42,10 +42,10 @@ def exercise(chapter: str) -> Exercise:
 
     Raises: DocumentError when there is none.
     """
-    for found in EXERCISES:
+    for found in exercises():
         if found.chapter == chapter:
             return found
-    known = ", ".join(one.chapter for one in EXERCISES)
+    known = ", ".join(one.chapter for one in exercises())
     raise DocumentError(
         f'exercise "{chapter}": no such exercise',
         'two digits, as in lab.card("02")',

@@ -13,7 +13,7 @@ from labkit.linux.trace import Recorder
 
 def kept_before(chapter: str) -> list[str]:
     """Return the functions that the exercises before a chapter ask for."""
-    asked = (task for one in tasks.EXERCISES for task in one.tasks if task.kept)
+    asked = (task for one in tasks.exercises() for task in one.tasks if task.kept)
     return [name for task in asked if task.chapter < chapter for name in task.functions]
 
 

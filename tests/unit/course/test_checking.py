@@ -143,7 +143,7 @@ def one_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
     task = replace(EASY, check=only_answer, kept=False)
     exercise = Exercise("01", "A process", "", "01.ipynb", (task,))
-    monkeypatch.setattr(tasks, "EXERCISES", (exercise,))
+    monkeypatch.setattr(tasks, "exercises", lambda: (exercise,))
 
 
 @pytest.mark.usefixtures("one_task")
@@ -171,9 +171,9 @@ def test_impossible_is_let_through_only_where_it_is_allowed(
     def lacking(function: Any, case: Case) -> Saw:
         raise HostError("not on this machine")
 
-    only = tasks.EXERCISES[0]
+    only = tasks.exercise("01")
     lacks = replace(only, tasks=(replace(only.tasks[0], check=lacking),))
-    monkeypatch.setattr(tasks, "EXERCISES", (lacks,))
+    monkeypatch.setattr(tasks, "exercises", lambda: (lacks,))
     monkeypatch.setenv(checking.STRICT, "strict,allow-impossible")
     assert check("01.1", answer).word is Word.NOT_POSSIBLE
     monkeypatch.setenv(checking.STRICT, "strict")
