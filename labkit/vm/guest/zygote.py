@@ -6,16 +6,14 @@ in memory that they share. When the VM's state is saved, it is in the saved stat
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
-import pkgutil
 import random
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
-
-import labkit
 
 # What a kernel imports by itself while it starts, or when the first cell runs.
 _OF_A_KERNEL = (
@@ -26,30 +24,29 @@ _OF_A_KERNEL = (
     "faulthandler", "unicodedata",
     "ipywidgets", "anywidget", "psutil",
 )  # fmt: skip
-# Programs, and what no chapter's cell calls: they would bring matplotlib and nbformat,
-# for twenty seconds more of every cold boot. And what few chapters call: it comes when
-# one of them asks for it.
-_NOT_FOR_NOTEBOOKS = (
-    "labkit.__main__", "labkit.cli", "labkit.course.execution", "labkit.course.publish",
-    "labkit.course.skeleton", "labkit.loads", "labkit.vm", "labkit.widgets.drawing",
-    "labkit.image", "labkit.layers", "labkit.network", "labkit.packages",
-    "labkit.registry", "labkit.runtime", "labkit.volumes",
+# What the cells of the first chapters import, and all that it stands on. Not the later
+# chapters' images, networks and runtime, nor the exercises: each would make every cold
+# boot longer, and comes when a cell asks for it.
+_OF_A_CHAPTER = (
+    "labkit.lab", "labkit.containers", "labkit.course.matrix", "labkit.loads.memory",
+    "labkit.primitives.devices", "labkit.rootfs.shell", "labkit.widgets.formatters",
+    "labkit.widgets.layers_view", "labkit.widgets.meter", "labkit.widgets.prediction",
 )  # fmt: skip
 
 
 def import_all() -> list[str]:
     """Import everything; return the names that can't be, and why."""
-    ours = [
-        module.name
-        for module in pkgutil.walk_packages(labkit.__path__, "labkit.")
-        if not module.name.startswith(_NOT_FOR_NOTEBOOKS)
-    ]
+    # What is imported stays: the collector would look through it again and again, and
+    # in each kernel write into pages that all of them share.
+    gc.disable()
     missing = []
-    for name in (*_OF_A_KERNEL, *ours):
+    for name in (*_OF_A_KERNEL, *_OF_A_CHAPTER):
         try:
             importlib.import_module(name)
         except ImportError as failed:
             missing.append(f"{name}: {failed}")
+    gc.freeze()
+    gc.enable()
     return missing
 
 
