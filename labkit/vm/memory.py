@@ -19,10 +19,14 @@ NEEDED_MB = 600
 # runs twice as fast as in 32; but where memory is scarce, those hundred count.
 ROOMY_MB, ROOMY_CACHE_MB, SCARCE_CACHE_MB = 2000, 128, 32
 _MB = 1 << 20
-# How each version spells limit, use, and the file cache's line in memory.stat.
+# How each version spells limit, use, and the file cache's two lines in memory.stat.
 _SPELLINGS = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
 )
 
 
@@ -87,11 +91,11 @@ def _left_in(directory: Path) -> Iterator[int]:
             text = (directory / limit).read_text().strip()
             if text != "max":
                 taken = int((directory / used).read_text())
-                yield int(text) - taken + _line(directory / "memory.stat", cached)
+                yield int(text) - taken + _sum(directory / "memory.stat", cached)
         except OSError:
             continue  # the other version's, or no limit at the top of the tree
 
 
-def _line(path: Path, name: str) -> int:
+def _sum(path: Path, names: tuple[str, ...]) -> int:
     rows = (line.split() for line in path.read_text().splitlines())
-    return next((int(row[1]) for row in rows if row[0] == name), 0)
+    return sum(int(row[1]) for row in rows if row[0] in names)

@@ -38,16 +38,18 @@ def test_a_limit_of_version_2_counts(tmp_path: Path) -> None:
     root = machine(tmp_path, available_mb=9000, fstype="cgroup2")
     write(tmp_path, "cg/pod/memory.max", f"{700 << 20}")
     write(tmp_path, "cg/pod/memory.current", f"{300 << 20}")
-    write(tmp_path, "cg/pod/memory.stat", f"anon 1\ninactive_file {100 << 20}\n")
-    assert memory.available_mb(root) == 500
+    files = f"inactive_file {100 << 20}\nactive_file {50 << 20}\n"
+    write(tmp_path, "cg/pod/memory.stat", f"anon 1\n{files}")
+    assert memory.available_mb(root) == 550
 
 
 def test_a_limit_of_version_1_counts(tmp_path: Path) -> None:
     root = machine(tmp_path, available_mb=9000, fstype="cgroup")
     write(tmp_path, "cg/pod/memory.limit_in_bytes", f"{800 << 20}")
     write(tmp_path, "cg/pod/memory.usage_in_bytes", f"{300 << 20}")
-    write(tmp_path, "cg/pod/memory.stat", f"total_inactive_file {50 << 20}\n")
-    assert memory.available_mb(root) == 550
+    files = f"total_inactive_file {50 << 20}\ntotal_active_file {10 << 20}\n"
+    write(tmp_path, "cg/pod/memory.stat", f"inactive_file 7\n{files}")
+    assert memory.available_mb(root) == 560
 
 
 def test_a_limit_further_up_counts(tmp_path: Path) -> None:
