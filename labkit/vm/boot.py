@@ -10,7 +10,6 @@ wrong with KVM is remembered. Reading order: boot, resume, cold.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -76,7 +75,7 @@ def machine_for(settings: Settings, work: str, folder: Path, name: str) -> Machi
         initramfs=folder / "initramfs.img",
         image=places.artefact("root.img"),
         scratch=folder / "scratch.img",
-        python=sys.executable,
+        python=places.interpreter(),
         work=work,
         memory_mb=settings.memory_mb,
         cpus=settings.cpus,

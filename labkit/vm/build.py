@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 ARTEFACTS = ("vmlinux", "initramfs.img", "root.img", "scratch.img")
 MANIFEST = "build.json"
 # Changes with what this module makes, where nothing else would show it.
-FORMAT = 3
+FORMAT = 4
 _WORKSPACE = ".build-"
 _OF_THE_KERNEL = ("format", "kernel", "modules")
 _SCRATCH_BYTES = 1 << 30  # sparse: takes what is written
@@ -79,12 +79,13 @@ def ingredients(settings: Settings) -> dict[str, Any]:
         one.metadata["Name"]: one.version
         for one in python_files.distributions(python_files.ROOTS)
     }
+    python = places.interpreter()
     tools = {tool: _stamp(shutil.which(tool)) for tool in TOOLS}
     return {
         "format": FORMAT,
         "kernel": [settings.kernel, settings.sources],
         "modules": list(WANTED),
-        "python": [sys.executable, os.path.realpath(sys.executable), sys.version],
+        "python": [python, os.path.realpath(python), sys.version],
         "packages": packages,
         "tools": {tool: stamp for tool, stamp in tools.items() if stamp},
         "libraries": list(LIBRARIES),

@@ -25,7 +25,11 @@ _TCG_CPU = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+fsgsbase,+rdrand"
 # Under emulation the processor's clock runs with this machine's frequency, which is
 # another one after a move to another machine: the machine's own timer doesn't care.
 _CLOCK = {TCG: "clocksource=hpet tsc=unstable", KVM: ""}
-_LINUX = "console=ttyS0 loglevel=3 panic=-1 mitigations=off no_timer_check nokaslr"
+# Without tests of Linux's own ciphers, and of the timer, which take longer here.
+_LINUX = (
+    "console=ttyS0 loglevel=3 panic=-1 mitigations=off nokaslr"
+    " no_timer_check cryptomgr.notests"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from labkit import state
@@ -45,6 +46,16 @@ def running() -> Path:
 def saved() -> Path:
     """Return the directory of the saved state."""
     return location() / "saved"
+
+
+def interpreter() -> str:
+    """Return this Python's path: the same one, whichever of its names was called.
+
+    `python -m jupyter` and the program `jupyter` begin with different ones.
+    """
+    plain = os.path.join(sys.prefix, "bin", "python3")
+    same = os.path.realpath(plain) == os.path.realpath(sys.executable)
+    return plain if same else sys.executable
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The lab's Python: which files the VM needs of it.
 
-    the interpreter      every link from sys.executable to the real one, pyvenv.cfg
+    the interpreter      each of its names, with the links to the real one; pyvenv.cfg
     the standard library without tests, tkinter and the like
     the packages         those that labkit's kernel needs, and those that they need,
                          each file that their installation has recorded
@@ -12,6 +12,7 @@ Spec: Recording installed projects (RECORD); Dependency specifiers.
 
 from __future__ import annotations
 
+import os
 import site
 import sys
 import sysconfig
@@ -39,7 +40,8 @@ _NOT_OF_THE_LIBRARY = (
 
 def add_python(closure: Closure) -> None:
     """Copy the interpreter, its library and the packages."""
-    closure.add(sys.executable)
+    for name in _names():
+        closure.add(name)
     closure.add(Path(sys.prefix, "pyvenv.cfg"))
     for name in ("stdlib", "platstdlib"):
         # The interpreter's own, also when this is a virtual environment.
@@ -88,6 +90,14 @@ def compile_all(root: Path) -> None:
         cache = source.parent / "__pycache__"
         cache.mkdir(exist_ok=True)
         (cache / f"{source.stem}.{sys.implementation.cache_tag}.pyc").write_bytes(code)
+
+
+def _names() -> list[str]:
+    # Programs begin with either: #!/.../bin/python, #!/.../bin/python3.
+    links = map(str, Path(sys.prefix, "bin").glob("python*"))
+    real = os.path.realpath(sys.executable)
+    same = [link for link in links if os.path.realpath(link) == real]
+    return sorted({sys.executable, *same})
 
 
 def _needs(one: Distribution) -> Iterator[NormalizedName]:

@@ -10,6 +10,7 @@ import stat
 import struct
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from labkit.vm.byte_code import unchecked
 from labkit.vm.file_closure import Closure
 from labkit.vm.initramfs import code_part, code_stamp
 from labkit.vm.kernel_image import unpack_kernel
-from labkit.vm.modules import in_load_order
+from labkit.vm.modules import in_load_order, without_signature
 from labkit.vm.python_files import distributions
 from labkit.vm.settings import Settings
 from labkit.vm.sparse import copy, hollow
@@ -68,6 +69,14 @@ def test_packed_modules_are_unpacked(tmp_path: Path) -> None:
     plain = b"\0depends=\0"
     (tmp_path / "a.ko.xz").write_bytes(lzma.compress(plain))
     assert [module.content for module in in_load_order(tmp_path, ("a",))] == [plain]
+
+
+def test_a_module_loses_its_signature_and_nothing_else() -> None:
+    signature = b"\x30\x82 and so on"
+    about = bytes(8) + len(signature).to_bytes(4, "big")
+    signed = b"\x7fELF..." + signature + about + b"~Module signature appended~\n"
+    assert without_signature(signed) == b"\x7fELF..."
+    assert without_signature(b"\x7fELF...") == b"\x7fELF..."
 
 
 def test_a_package_without_modules_is_refused(tmp_path: Path) -> None:
@@ -165,6 +174,19 @@ def test_a_hollow_file_has_its_size_and_nothing_in_it(tmp_path: Path) -> None:
         hollow(path)
         assert m[:] == bytes(100_000)  # and no SIGBUS
     assert (path.stat().st_size, path.stat().st_blocks) == (100_000, 0)
+
+
+def test_an_interpreter_is_the_same_under_each_of_its_names(tmp_path: Path) -> None:
+    venv.create(tmp_path, symlinks=True)
+    code = "from labkit.vm import places; print(places.interpreter())"
+    path = os.pathsep.join(sys.path)
+    said = {
+        subprocess.check_output(
+            [tmp_path / "bin" / name, "-c", code], env={"PYTHONPATH": path}
+        )
+        for name in ("python", "python3")
+    }
+    assert said == {f"{tmp_path}/bin/python3\n".encode()}
 
 
 def test_apt_without_a_mirror_says_so(tmp_path: Path) -> None:
