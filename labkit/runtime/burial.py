@@ -4,9 +4,9 @@
     unburied()          the records of those whose monitor is dead
 
 A monitor that is killed takes its container along (the step EndWithParent), but not its
-cgroup, nor a process that gave that protection up. So before a monitor makes anything
-it writes a record, as for every handle; whoever looks next finishes its work. Chapter
-09.
+cgroup, nor a process that gave that protection up, as a set-uid program does. So before
+a monitor makes anything it writes a record, as for every handle; its fork server
+finishes its work, or, if that is dead as well, whoever looks next. Chapter 09.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from labkit import state
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath, HostPid
 from labkit.plan import handle
@@ -46,6 +47,18 @@ def bury(record: Record) -> None:
     Raises: StateError when a process of it can't end now: the record stays.
     Needs: what the monitor needed: root, for what root started.
     """
+    with state.lock("burial"):
+        found = handle.find(KIND, record.name)
+        # Somebody else may have been quicker, and another container have the name.
+        if found is not None and _owner(found) == _owner(record):
+            _bury(found)
+
+
+def _owner(record: Record) -> tuple[int, int]:
+    return record.owner_pid, record.owner_start
+
+
+def _bury(record: Record) -> None:
     undo = record.undo
     groups = tuple(map(HostPath, undo.get("groups", ())))
     killed = oom_kills(groups)

@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 from labkit import state
 from labkit.errors import ChildLost, HostError, LabError, error_from_json
@@ -66,13 +67,14 @@ class ForkServer:
         Raises: what a step raised, with `.step`; nothing is left then. StateError when
             one of that name runs.
         """
+        asked_s = time.time()
         for last in rounds(_PATIENCE_S):
             try:
                 return self._ask(request)
             except ChildLost:
                 # A server that was killed takes the monitor along that waited beside
                 # it, and with it whoever had just connected: nothing has begun then.
-                if last or handle.find(KIND, request.name) is not None:
+                if last or _has_begun(request, asked_s):
                     raise
         raise AssertionError("the last round returns or raises")
 
@@ -214,6 +216,14 @@ def ending_of(name: str, directory: HostPath) -> Ending | None:
     if record is not None and not record.owner_alive:
         bury(record)
     return ending_in(directory)
+
+
+def _has_begun(request: Request, since_s: float) -> bool:
+    if handle.find(KIND, request.name) is not None:
+        return True
+    # After the record, because a burial writes it before that is forgotten.
+    ending = ending_in(request.directory)
+    return ending is not None and ending.ended_s >= since_s
 
 
 def _connected(path: str) -> socket.socket:

@@ -5,7 +5,8 @@ does one thing: it keeps one monitor ready, which takes the next request. A copy
 small process costs a millisecond or two, that of a notebook twenty.
 
 It ends when nothing was asked of it for a while and no monitor is left; when it is
-killed, the monitors that have a container go on. Chapter 09.
+killed, the monitors that have a container go on. When one of those is killed, it ends
+what that leaves. Chapter 09.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from labkit.errors import LabError
 from labkit.linux.flags import CLONE
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
@@ -29,6 +31,7 @@ from labkit.linux.views import HostPath
 from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
 from labkit.runtime import monitor
+from labkit.runtime.burial import bury, unburied
 from labkit.runtime.local_socket import SERVER, listen_at
 from labkit.runtime.rehearsal import Rehearsal
 from labkit.runtime.sealed import run_from_a_sealed_copy
@@ -97,6 +100,8 @@ class Server:
         os.write(ready_end, b"!")
         os.close(ready_end)
         self._fork_a_monitor()
+        if unburied():  # they died when no server was there
+            self._fork_a_burial()
         with contextlib.suppress(SystemExit):
             while self._once():
                 pass
@@ -121,8 +126,10 @@ class Server:
         return True
 
     def _notice(self, *, taken: bool) -> None:
-        ended = [pid for pid, _ in ended_children()]
+        ended = dict(ended_children())
         self._children -= len(ended)
+        if any(ended.values()):  # it was killed
+            self._fork_a_burial()
         # Killed before it could say that it was taken, or taken.
         if taken or self._ready in ended:
             self._ready = 0
@@ -137,6 +144,14 @@ class Server:
             ends = self._taken_end, self._listener
             monitor.prepare(self._pid, *ends, self._rehearse)
 
+    def _fork_a_burial(self) -> None:
+        # A process of its own, because it waits until all have ended.
+        self._children += 1
+        if os.fork() == 0:
+            signal.set_wakeup_fd(-1)
+            self._listener.close()
+            _bury_all()
+
     def _leave(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:  # its monitors inherit the handler, and stay
             raise SystemExit
@@ -146,6 +161,20 @@ class Server:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
+
+
+def _bury_all() -> NoReturn:
+    try:
+        name_this_process("labkit:burial")
+        for record in unburied():
+            try:
+                bury(record)
+            except LabError:  # its record stays; the next one's turn
+                sys.excepthook(*sys.exc_info())
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(0)
 
 
 def _import_all() -> None:

@@ -13,7 +13,6 @@ its pages are copied when they are first used. It uses them while nobody waits.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import itertools
 import json
@@ -43,6 +42,7 @@ from labkit.runtime.burial import KIND, bury
 from labkit.runtime.ending import forget
 from labkit.runtime.local_socket import MONITOR, listen_at
 from labkit.runtime.request import Request
+from labkit.values import replace
 
 REPORT = struct.Struct("=cI")
 """What the monitor is told first, in few bytes; the rest it needs only at the end."""
@@ -98,9 +98,6 @@ class Launcher:
             _tell(client, {"error": refused.to_json(), "step": refused.step})
             return
         _tell(client, {"pid": launched.pid})
-        if not request.groups:  # by its cgroup, a burial finds all of it
-            noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
-            self._record.update({**self._undo, **noted})
         while launched.standing and self._monitor.recv(1):
             self._go_on(launched)
 
@@ -120,11 +117,19 @@ class Launcher:
 
     def _launch(self, request: Request) -> Launched:
         plan = tied(request.plan)
-        until = type(plan.steps[-1]) if request.hold else None
+        # By its cgroup a burial finds all of it. Without one it wants the pid, before
+        # there is a program: Linux doesn't end each of those with its parent.
+        stands = request.hold or not request.groups
+        until = type(plan.steps[-1]) if stands else None
         stdin, stdout, stderr = self._stdio
         if not request.stdin:
             stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         launched = launch(plan, until=until, stdio=(stdin, stdout, stderr))
+        if not request.groups:
+            noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
+            self._record.update({**self._undo, **noted})
+        if not request.hold:
+            launched.follow()
         self._report_pid(launched)
         return launched
 
@@ -158,7 +163,7 @@ def tied(plan: Plan) -> Plan:
     inside = list(plan)[len(outside) :]
     first = inside[0] if inside else None
     clone = first if isinstance(first, Clone) else Clone(CLONE(0))
-    sibling = dataclasses.replace(clone, flags=clone.flags | CLONE.PARENT)
+    sibling = replace(clone, flags=clone.flags | CLONE.PARENT)
     steps: list[Step] = [*outside, sibling, EndWithParent()]
     for step in inside[isinstance(first, Clone) :]:
         steps.append(step)

@@ -10,7 +10,7 @@ It is forked from the fork server, has a session of its own, and inherits the or
 its container. It does as little as it can, because a copy of a Python costs the pages
 that it uses: the plan is applied by its launcher, a process that leaves. What is made
 stands in a record before it is made; when the container has ended, the monitor takes
-all of it away. If the monitor is killed, its container ends, too, and the next look
+all of it away. If the monitor is killed, its container ends, too, and the fork server
 (`burial.py`) does the rest. Chapter 09.
 
 Reading order: prepare, Monitor.

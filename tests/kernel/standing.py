@@ -1,13 +1,11 @@
-"""A step that stands for a moment, so that a test can kill somebody meanwhile."""
+"""A step that stands, so that a test can kill somebody meanwhile."""
 
 from __future__ import annotations
-
-import time
 
 from labkit.linux import Linux
 
 
-def stand(linux: Linux, seconds: float) -> None:
-    """Say that it stands, to the container's log, and wait."""
+def stand(linux: Linux) -> None:
+    """Say that it stands, to the container's log, and wait for a word on stdin."""
     linux.write(1, b"standing\n")
-    time.sleep(seconds)
+    linux.read(0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,11 +19,17 @@ import pytest
 from labkit.host import Host, probe
 from labkit.linux.views import HostPath
 from labkit.plan import Plan, step
+from labkit.plan.channel import Channel
 from labkit.primitives.clone import PutIntoCgroup
+from labkit.primitives.process import Exec
+from labkit.primitives.root import Chdir
+from labkit.primitives.user import SetUser
 from labkit.runtime.attached import MOST_PENDING
 from labkit.runtime.ending import ending_in
 from labkit.runtime.fork_server import ForkServer, Monitored, ending_of
+from labkit.runtime.local_socket import MONITOR, connect_to
 from labkit.runtime.log import LONGEST, entries_in
+from labkit.runtime.request import Request
 from labkit.sweep import left, sweep
 from tests.kernel.monitored import (
     Parts,
@@ -228,16 +236,40 @@ class TestDeaths:
     ) -> None:
         box = server.start(whole.request(SLEEP))
         os.kill(monitor_of(whole.name), signal.SIGKILL)
-        assert becomes_true(lambda: is_gone(box.pid))
-        assert ending_in(box.directory) is None
-        ending = ending_of(whole.name, box.directory)
+        # Nobody asks: its server has heard of it.
+        assert becomes_true(lambda: nothing_is_left_of(whole))
+        assert is_gone(box.pid)
+        ending = box.wait()
         assert ending is not None and ending.lost and ending.code is None
-        assert nothing_is_left_of(whole)
         box.close()
 
-    def test_a_sweep_finds_it_as_well(self, server: ForkServer, whole: Parts) -> None:
-        box = server.start(whole.request(SLEEP))
-        os.kill(monitor_of(whole.name), signal.SIGKILL)
+    def test_a_set_uid_program_ends_with_its_monitor(
+        self, set_uid_program: str, tmp_path: Path
+    ) -> None:
+        one = ForkServer.at(HostPath(str(tmp_path)))
+        box = one.start(as_somebody("one", [set_uid_program, "sleep", "1000"]))
+        os.kill(monitor_of("one"), signal.SIGKILL)
+        assert becomes_true(lambda: is_gone(box.pid))
+        box.close()
+        # Linux has forgotten whom it was to follow: without a server it goes on ...
+        box = one.start(as_somebody("one", [set_uid_program, "sleep", "1000"]))
+        monitor = monitor_of("one")
+        for pid in (one.pid, monitor):
+            os.kill(pid, signal.SIGKILL)
+            assert becomes_true(lambda: is_gone(pid))  # noqa: B023
+        time.sleep(0.05)
+        assert not is_gone(box.pid)
+        box.close()
+        # ... until the next one begins.
+        ForkServer.at(one.directory).start(simple("two", ["true"])).wait_until_gone()
+        assert becomes_true(lambda: is_gone(box.pid))
+        one.stop()
+
+    def test_a_sweep_finds_it_as_well(self, whole: Parts, tmp_path: Path) -> None:
+        one = ForkServer.at(HostPath(str(tmp_path)))
+        box = one.start(whole.request(SLEEP))
+        for pid in (one.pid, monitor_of(whole.name)):
+            os.kill(pid, signal.SIGKILL)
         box.close()
         assert becomes_true(lambda: is_gone(box.pid))
         host = probe()
@@ -260,7 +292,7 @@ class TestDeaths:
         self, server: ForkServer, whole: Parts
     ) -> None:
         for request_index in places_to_stand(whole):
-            pid = asked_for(server, whole, request_index, 60.0)
+            pid = asked_for(server, whole, request_index)
             monitor = monitor_of(whole.name)
             family = [child for one in children_of(monitor) for child in (one,)]
             os.kill(monitor, signal.SIGKILL)
@@ -274,26 +306,35 @@ class TestDeaths:
         self, server: ForkServer, whole: Parts
     ) -> None:
         for request_index in places_to_stand(whole):
-            pid = asked_for(server, whole, request_index, 0.05)
+            pid = asked_for(server, whole, request_index)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            go_on(whole)
             assert becomes_true(lambda: nothing_is_left_of(whole))
             ending = ending_in(directory_of(whole.name))
             assert ending is not None and ending.code == 7, request_index
 
-    def test_the_server_may_be_killed_at_any_step(
-        self, whole: Parts, tmp_path: Path
+    def test_the_server_may_be_killed_at_every_step(
+        self, host: Host, whole: Parts, tmp_path: Path
     ) -> None:
-        for request_index in places_to_stand(whole)[::4]:
-            one = ForkServer.at(HostPath(str(tmp_path)))
-            pid = asked_for(one, whole, request_index, 0.05)
-            victim = one.pid
+        server = ForkServer.at(HostPath(str(tmp_path)))
+        with contextlib.ExitStack() as stack:
+            # Each stands at another step when their server dies.
+            every = {
+                index: stack.enter_context(parts(f"stands{index}", host))
+                for index in places_to_stand(whole)
+            }
+            askers = [asked_for(server, one, index) for index, one in every.items()]
+            victim = server.pid
             os.kill(victim, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            assert becomes_true(lambda: is_gone(victim))  # noqa: B023
-            assert becomes_true(lambda: nothing_is_left_of(whole))
-            ending = ending_in(directory_of(whole.name))
-            assert ending is not None and ending.code == 7, request_index
+            assert becomes_true(lambda: is_gone(victim))
+            for index, one in every.items():
+                go_on(one)
+                assert becomes_true(lambda: nothing_is_left_of(one)), index  # noqa: B023
+                ending = ending_in(directory_of(one.name))
+                assert ending is not None and ending.code == 7, index
+            for pid in askers:
+                os.waitpid(pid, 0)
 
     def test_the_monitor_may_be_killed_at_any_moment(
         self, server: ForkServer, whole: Parts
@@ -321,14 +362,44 @@ def places_to_stand(one: Parts) -> range:
     return range(3, len(one.plan(SLEEP)))
 
 
-def asked_for(server: ForkServer, one: Parts, index: int, seconds: float) -> int:
-    """Have another process ask for a container that stands for a while; return its pid.
+@pytest.fixture
+def set_uid_program(host: Host, as_root: None) -> Iterator[str]:
+    """A program that runs as root whoever starts it, where everybody can."""
+    need("busybox", host.busybox, "there is no statically linked busybox")
+    place = os.path.dirname(os.environ["LABKIT_STATE"])
+    need("suid", not os.statvfs(place).f_flag & os.ST_NOSUID, f"{place} is nosuid")
+    with tempfile.TemporaryDirectory(prefix="set-uid-", dir=place) as folder:
+        program = Path(shutil.copy(str(host.busybox), folder))
+        program.chmod(0o4755)
+        Path(folder).chmod(0o755)
+        yield str(program)
+
+
+def as_somebody(name: str, argv: list[str]) -> Request:
+    """Return a request for a program that an ordinary user starts."""
+    plan = Plan(Chdir("/"), SetUser(1000, 1000, ()), Exec(argv))
+    return replace(simple(name, argv), plan=plan)
+
+
+def go_on(one: Parts) -> None:
+    """Say a word to a container that stands; return when it has ended."""
+    channel = Channel(connect_to(f"{directory_of(one.name)}/{MONITOR}"))
+    channel.send({"word": "attach", "stdin": True})
+    channel.receive()
+    with channel.take() as streams:
+        streams.sendall(b"\n")
+        while streams.recv(4096):
+            pass
+
+
+def asked_for(server: ForkServer, one: Parts, index: int) -> int:
+    """Have another process ask for a container that stands; return its pid.
 
     Returns when the container stands.
     """
     Path(directory_of(one.name), "log").unlink(missing_ok=True)
     steps = one.plan(["sh", "-c", "exit 7"]).steps
-    plan = Plan(*steps[:index], step(stand, seconds), *steps[index:])
+    plan = Plan(*steps[:index], step(stand), *steps[index:])
     pid = os.fork()
     if pid == 0:
         start_and_leave(server, plan, one)
@@ -339,6 +410,6 @@ def asked_for(server: ForkServer, one: Parts, index: int, seconds: float) -> int
 def start_and_leave(server: ForkServer, plan: Plan, one: Parts) -> None:
     """Be a notebook that asks for a container, and ends when that runs."""
     try:
-        server.start(one.request_for(plan))
+        server.start(replace(one.request_for(plan), stdin=True))
     finally:
         os._exit(0)
