@@ -23,7 +23,7 @@ from tests.kernel.bundles import Bundle, with_cgroup
 PROCESSES, TRIED = 32, 200
 FILES = 64
 SHM_MB = 1
-MEMORY_MB, NEW_FILES = 48, 80_000  # a file in memory is about a KiB of Linux's own
+MEMORY_MB, NEW_FILES = 24, 50_000  # a file in memory is about a KiB of Linux's own
 
 
 def by_a_fork_bomb(bundle: Bundle, outside: Outside) -> bool:
