@@ -11,18 +11,22 @@ relay         the host's own addresses; resolver, names: the name server inside
 topology      everything of it as one value, comparable
 """
 
-from labkit.network.attachment import Attachment, Wish, attach
-from labkit.network.links import (
-    AddAddress,
-    AddBridge,
-    AddRoute,
-    AddVeth,
-    ConnectVeth,
-    Enslave,
-    LinkUp,
-    MoveLink,
-)
-from labkit.network.networks import Network
+TYPE_CHECKING = False  # without typing, whose import takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
+    from labkit.network.attachment import Attachment, Wish, attach
+    from labkit.network.links import (
+        AddAddress,
+        AddBridge,
+        AddRoute,
+        AddVeth,
+        ConnectVeth,
+        Enslave,
+        LinkUp,
+        MoveLink,
+    )
+    from labkit.network.networks import Network
 
 __all__ = [
     "AddAddress",
@@ -38,3 +42,30 @@ __all__ = [
     "Wish",
     "attach",
 ]
+
+# Loaded when they are first asked for: the fork server needs the steps alone.
+_HOMES = {
+    "attachment": ("Attachment", "Wish", "attach"),
+    "links": (
+        "AddAddress",
+        "AddBridge",
+        "AddRoute",
+        "AddVeth",
+        "ConnectVeth",
+        "Enslave",
+        "LinkUp",
+        "MoveLink",
+    ),
+    "networks": ("Network",),
+}
+
+
+def __getattr__(name: str) -> "Any":
+    import importlib
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

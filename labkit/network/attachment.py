@@ -29,7 +29,6 @@ from pathlib import Path
 from labkit import state
 from labkit.errors import DocumentError, HostError
 from labkit.host.probing import is_root
-from labkit.linux import rtnetlink
 from labkit.linux.flags import CLONE
 from labkit.linux.views import HostPath, HostPid
 from labkit.network import client, files, ports
@@ -93,7 +92,6 @@ class Attachment:
         Args: plan; folder [host path, the plan's working directory while it mounts: the
             files of /etc are written there]; hostname.
         """
-        rtnetlink.load()  # before the fork: both processes will need it
         mode = self.wish.networks[0]
         if mode == HOST:
             return _without_new_network(plan)

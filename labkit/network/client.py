@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
-import subprocess
 import sys
 
 import labkit
@@ -115,6 +113,9 @@ def _start(listening_fd: int) -> None:
     # of a terminal or a notebook reaches it.
     here = os.path.dirname(os.path.dirname(labkit.__file__))
     paths = filter(None, (here, os.environ.get("PYTHONPATH")))
+    import shutil  # not before: the fork server never needs them
+    import subprocess
+
     words = [sys.executable, "-m", "labkit.network.service", str(listening_fd)]
     with open(log_path(), "w") as log:
         subprocess.run(

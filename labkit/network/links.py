@@ -17,7 +17,6 @@ Left out: IPv6, VLANs, macvlan; link speeds (tc).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE
@@ -25,6 +24,7 @@ from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
 from labkit.plan.step import After, Requires, Rule, Step, Where
 from labkit.primitives.namespaces import Unshare
+from labkit.values import dataclass
 
 _NEEDS = "CAP_NET_ADMIN in the owner of the network namespace"
 

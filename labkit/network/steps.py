@@ -8,7 +8,6 @@ Reading order as above.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE
@@ -18,6 +17,7 @@ from labkit.network.links import ConnectVeth, LinkUp
 from labkit.plan.step import After, Before, Requires, Rule, Step, Where
 from labkit.primitives.namespaces import Unshare
 from labkit.primitives.process import Fork
+from labkit.values import dataclass
 
 _PROCESS = "the lab's network process, which acts as root on the host's links"
 

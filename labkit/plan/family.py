@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -124,8 +123,9 @@ def pass_over(number: int, frame: FrameType | None) -> None:
 
 def _kill_children(*, thawing: bool) -> None:
     me = os.getpid()
-    listing = Path(f"/proc/{me}/task/{me}/children").read_text()
-    for pid in map(HostPid, map(int, listing.split())):
+    with open(f"/proc/{me}/task/{me}/children") as file:
+        pids = [HostPid(int(word)) for word in file.read().split()]
+    for pid in pids:
         kill(pid)
         if thawing:
             thaw(pid)
@@ -146,7 +146,8 @@ def thaw(pid: HostPid) -> None:
         path = cgroups_of(pid).get("freezer", "")
         tops = [m.target for m in mounts() if "freezer" in m.super_options]
         if _PREFIX in path and tops:
-            Path(f"{tops[0]}{path}/freezer.state").write_text("THAWED")
+            with open(f"{tops[0]}{path}/freezer.state", "w") as state:
+                state.write("THAWED")
     except (OSError, StateError):
         return  # it has ended, or its cgroup is gone or somebody else's
 
@@ -170,7 +171,8 @@ def _session(pid: int) -> int | None:
 
 def _stat(pid: int) -> list[str]:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return []
     # proc_pid_stat(5). The name, field 2, may hold spaces and parentheses: the rest is

@@ -7,12 +7,11 @@ removal needs, and its owner (pid and start time, because a pid alone is used ag
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -20,6 +19,7 @@ from labkit import state
 from labkit.errors import DocumentError, StateError
 from labkit.linux.views import HostPath
 from labkit.plan.family import start_time
+from labkit.values import dataclass
 
 UNREADABLE = "record"
 """The kind of a record that can't be read; it has no owner."""
@@ -59,11 +59,11 @@ class Handle(ABC):
         return f"{type(self).__name__}({self.name!r})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """A handle's record on disk."""
 
-    path: Path
+    path: HostPath
     kind: str
     name: str
     undo: dict[str, Any]
@@ -84,7 +84,8 @@ class Record:
 
     def forget(self) -> None:
         """Remove the record; the handle is gone."""
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
 
 
 def record(
@@ -108,13 +109,16 @@ def record(
         k: getattr(kept, k)
         for k in ("kind", "name", "undo", "owner_pid", "owner_start")
     }
-    state.write(HostPath(str(kept.path)), json.dumps(fields), durable=durable)
+    state.write(kept.path, json.dumps(fields), durable=durable)
     return kept
 
 
 def records() -> tuple[Record, ...]:
     """Return every record in the state directory, sorted by kind and name."""
-    paths = sorted(Path(state.location(), _FOLDER).glob("*.json"))
+    folder = os.path.join(state.location(), _FOLDER)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    mine = sorted(one for one in names if one.endswith(".json") and one[0] != ".")
+    paths = (HostPath(os.path.join(folder, one)) for one in mine)
     return tuple(found for path in paths if (found := _read(path)) is not None)
 
 
@@ -153,16 +157,18 @@ def checked_name(kind: str, name: str) -> str:
     return name
 
 
-def _path(kind: str, name: str) -> Path:
+def _path(kind: str, name: str) -> HostPath:
     file_name = f"{kind}-{checked_name(kind, name)}.json"
-    return Path(state.directory(_FOLDER), file_name)
+    return HostPath(os.path.join(state.directory(_FOLDER), file_name))
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: HostPath) -> Record | None:
     try:
-        return Record(path, **json.loads(path.read_bytes()))
+        with open(path, "rb") as file:
+            return Record(path, **json.loads(file.read()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
         # Half written before a power cut, or not ours: nobody owns it.
-        return Record(path, UNREADABLE, path.stem, {}, 0, 0)
+        stem = os.path.basename(path).removesuffix(".json")
+        return Record(path, UNREADABLE, stem, {}, 0, 0)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import importlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple
@@ -73,11 +72,9 @@ def _encode(value: Any) -> Any:
             return {key: form.write(value)}
     if isinstance(value, Enum):
         return {"type": _name(type(value)), "value": value.value}
-    if is_dataclass(value) and not isinstance(value, type):
-        names = [item.name for item in fields(value)]
-        return {"type": _name(type(value)), "fields": _fields_of(value, names)}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"type": _name(type(value)), "fields": _fields_of(value, value._fields)}
+    kind: type = type(value)
+    if (names := _names_of_fields(kind)) is not None:
+        return {"type": _name(kind), "fields": _fields_of(value, names)}
     if isinstance(value, str):  # a kind of text of the lab's own
         return str(value)
     if callable(value):
@@ -132,9 +129,13 @@ def _instance(value: dict[str, Any]) -> Any:
 
 @cache
 def _names_of_fields(kind: type) -> tuple[str, ...] | None:
-    if is_dataclass(kind):
-        return tuple(item.name for item in fields(kind))
-    return getattr(kind, "_fields", None)
+    if issubclass(kind, tuple):
+        return getattr(kind, "_fields", None)
+    # The lab's own first: to ask for the other would import the whole of dataclasses.
+    for known in ("__labkit_fields__", "__dataclass_fields__"):
+        if hasattr(kind, known):
+            return tuple(getattr(kind, known))
+    return None
 
 
 @cache

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
@@ -207,6 +206,8 @@ def remove_tree(directory: HostPath) -> None:
     try:
         path = _set_aside(path)
         _open_up(path)
+        import shutil  # not before: the fork server never needs it
+
         shutil.rmtree(path)
     except OSError as refused:
         call = f'unlink("{refused.filename}")'

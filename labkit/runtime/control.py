@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Protocol
 
@@ -63,7 +62,7 @@ class Control:
     def tell_all(self, ending: Ending) -> None:
         """Answer everybody who waits."""
         for channel in self._waiting:
-            self._answer(channel, {"ending": asdict(ending)})
+            self._answer(channel, {"ending": ending.to_json()})
 
     def _accept(self, kinds: int) -> None:
         listener = socket.socket(fileno=self._listener_fd)

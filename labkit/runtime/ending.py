@@ -11,12 +11,12 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from typing import Any
 
 from labkit import state
 from labkit.linux.views import HostPath
 from labkit.plan.events import Exit
-from labkit.values import dataclass
+from labkit.values import dataclass, field_names
 
 FILE = "exit.json"
 
@@ -42,13 +42,17 @@ class Ending:
         """Return how it ended, as a child's wait() does."""
         return Exit(self.code, self.signal)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON-able mapping."""
+        return {name: getattr(self, name) for name in field_names(self)}
+
     def write(self, directory: HostPath) -> None:
         """Write it into the container's directory.
 
         Raises: HostError when the directory can't be written.
         """
         path = HostPath(f"{directory}/{FILE}")
-        state.write(path, json.dumps(asdict(self)), durable=False)
+        state.write(path, json.dumps(self.to_json()), durable=False)
 
 
 def ending_in(directory: HostPath) -> Ending | None:

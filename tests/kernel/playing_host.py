@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Child, Plan, Unshare
-from labkit.linux import CLONE, Linux, rtnetlink
+from labkit.linux import CLONE, Linux
 from labkit.network import AddAddress, AddRoute, LinkUp
 from labkit.rootfs import rootfs
 from tests.kernel.probed_once import this_host
@@ -31,7 +31,6 @@ def on_a_host(act: Callable[[], None]) -> None:
     """Run a function in a process whose network namespace is new, as if on a host."""
     state = Path(os.environ["LABKIT_STATE"]).with_name(f"host-{act.__name__}")
     said = state.with_suffix(".txt")
-    rtnetlink.load()
     root()  # made once, in the state that all tests share
     this_host()
     pid = os.fork()

@@ -20,7 +20,7 @@ import pytest
 from labkit.errors import SyscallError, syscall_error
 from labkit.hints import TABLE, Hint
 from labkit.host import Host
-from labkit.linux import CAP, CLONE, MNT, MS, Linux, rtnetlink
+from labkit.linux import CAP, CLONE, MNT, MS, Linux
 from labkit.linux.flags import OPEN_TREE, O
 from labkit.linux.privilege_flags import RLIMIT
 from labkit.linux.structs import CloneArgs
@@ -117,7 +117,6 @@ def seccomp_as_nobody(linux: Linux, stage: Stage) -> None:
 
 
 def rtnetlink_as_nobody(linux: Linux, stage: Stage) -> None:
-    rtnetlink.load()  # what nobody may read: this Python may lie in root's home
     becomes_nobody(linux)
     linux.rtnetlink("link add", ifname="x0", kind="bridge")
 

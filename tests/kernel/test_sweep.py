@@ -133,8 +133,8 @@ def test_a_living_owners_cgroup_is_left_alone(name: str) -> None:
 def dead_owners(kind: str, name: str, undo: dict[str, object]) -> handle.Record:
     """Write a record whose owner has ended."""
     kept = handle.record(kind, name, undo)
-    fields = json.loads(kept.path.read_text())
-    kept.path.write_text(json.dumps({**fields, "owner_start": 1}))
+    fields = json.loads(Path(kept.path).read_text())
+    Path(kept.path).write_text(json.dumps({**fields, "owner_start": 1}))
     return kept
 
 
@@ -167,10 +167,10 @@ def test_an_outside_without_a_notebook_is_ended_with_its_session(
 @pytest.mark.parametrize("content", ["", "{", '{"kind": "overlay"}'])
 def test_a_record_that_cannot_be_read_is_removed(content: str) -> None:
     kept = handle.record("overlay", "box", {})
-    kept.path.write_text(content)
+    Path(kept.path).write_text(content)
     assert [str(one) for one in left()] == ["record overlay-box (cannot be read)"]
     sweep()
-    assert not kept.path.exists()
+    assert not Path(kept.path).exists()
 
 
 def test_a_record_never_leads_out_of_the_state(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from labkit.course.attempt import Run, as_root, attempt, rehearse
 from labkit.course.task import Case, Exercise, Level, Mistake, Question, Task
 from labkit.course.tasks import free_addresses
 from labkit.course.verdict import Saw
-from labkit.linux import rtnetlink
 from labkit.linux.flags import CLONE
 from labkit.linux.syscalls import Linux
 from labkit.network.links import AddVeth, LinkUp
@@ -29,7 +28,6 @@ _LENGTHS = (20, 22, 26)  # not 24: who writes that into the function is found ou
 
 def check_give_address(give_address: GiveAddress, case: Case) -> Saw:
     """Two cards with other names and other subnets, one after the other."""
-    rtnetlink.load()
     for length in case.seed.shuffled(_LENGTHS)[:2]:
         link = f"eth{case.seed.number(1, 9)}"
         start = f"10.{case.seed.number(100, 199)}.{case.seed.number(0, 15) * 16}.0"

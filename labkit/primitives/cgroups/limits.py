@@ -8,12 +8,12 @@ The value that counts is the one read back, never the one asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypedDict
 
 from labkit.primitives.cgroups.amounts import size_text
 from labkit.primitives.cgroups.forms import Value
 from labkit.primitives.cgroups.io_limit import IoLimit
+from labkit.values import dataclass
 
 _SIZES = ("memory", "swap")
 
@@ -29,11 +29,13 @@ class Wanted(TypedDict, total=False):
     io: IoLimit  # IoLimit.on(path, write="8M")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class Limits(Mapping[str, Value]):
     """Limits as they were read back, by the names that limit() takes."""
 
     values_read: tuple[tuple[str, Value], ...] = ()
+
+    __eq__ = Mapping.__eq__  # a mapping of the same is the same
 
     def __getitem__(self, name: str) -> Value:
         return dict(self.values_read)[name]

@@ -23,9 +23,9 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def owned_by(pid: int, start: int) -> None:
     """Write a record as another process would."""
     kept = handle.record("thing", "box", {})
-    fields = json.loads(kept.path.read_text())
+    fields = json.loads(Path(kept.path).read_text())
     changed = {**fields, "owner_pid": pid, "owner_start": start}
-    kept.path.write_text(json.dumps(changed))
+    Path(kept.path).write_text(json.dumps(changed))
 
 
 def ended_process() -> int:
@@ -92,6 +92,6 @@ def test_a_name_that_can_be_no_file_is_refused(name: str) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": 1}', "null"])
 def test_a_record_that_cannot_be_read_has_no_owner(content: str) -> None:
     kept = handle.record("thing", "box", {})
-    kept.path.write_text(content)
+    Path(kept.path).write_text(content)
     [found] = handle.records()
     assert (found.kind, found.owner_alive) == (handle.UNREADABLE, False)
