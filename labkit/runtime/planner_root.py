@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from labkit.errors import DocumentError
 from labkit.host import Host
 from labkit.linux.flags import CAP, CLONE, MOUNT_ATTR, MS, NamespaceType
+from labkit.linux.views import HostPath
 from labkit.plan.step import Step
 from labkit.primitives.device_inside import (
     DEFAULT_DEVICES,
@@ -22,6 +23,7 @@ from labkit.primitives.device_inside import (
 )
 from labkit.primitives.hidden_paths import HidePaths, ProtectPaths
 from labkit.primitives.inside_root import MakeDirectoryInside
+from labkit.primitives.mount_from_outside import BindFromOutside
 from labkit.primitives.mount_inside import (
     BindInside,
     MountInside,
@@ -54,7 +56,7 @@ def mount_steps(spec: Spec, host: Host, situation: Situation) -> list[Step]:
         _apart(spec, rootfs),
         BindMount(rootfs, rootfs),
         Chdir(rootfs),
-        *_mounts(spec, situation),
+        *_mounts(spec, host, situation),
         *_devices(spec, host),
         # As other runtimes do; it may lie in a volume that is empty.
         *([MakeDirectoryInside(spec.process.cwd)] if spec.process else ()),
@@ -97,24 +99,27 @@ def _apart(spec: Spec, rootfs: str) -> Step:
     return MakeSlave("/")
 
 
-def _mounts(spec: Spec, situation: Situation) -> Iterator[Step]:
+def _mounts(spec: Spec, host: Host, situation: Situation) -> Iterator[Step]:
     # A mount that shows cgroups shows them as the cgroup namespace does.
     waiting = cgroup_namespace_steps(spec, situation)
     for mount in spec.mounts:
         if mount.type in _CGROUPS and waiting:
             yield from waiting
             waiting = []
-        yield from _mount(mount, spec, situation)
+        yield from _mount(mount, spec, host, situation)
     yield from waiting
 
 
-def _mount(mount: Mount, spec: Spec, situation: Situation) -> list[Step]:
+def _mount(mount: Mount, spec: Spec, host: Host, situation: Situation) -> list[Step]:
     options = MountOptions.of(mount.options)
     mappings = (mount.uid_mappings, mount.gid_mappings)
     if any(mappings):
         _check_mappings(mount, spec)
     if mount.is_bind:
         source = os.path.join(situation.bundle, mount.source)
+        if host.privilege.root and spec.linux.namespace(NamespaceType.USER):
+            rootfs = HostPath(os.path.join(situation.bundle, spec.root.path))
+            return [BindFromOutside(source, mount.destination, options, rootfs=rootfs)]
         return [BindInside(source, mount.destination, options, mappings=mappings)]
     if mount.type in _CGROUPS:
         return cgroup_mount(mount, spec, situation)

@@ -58,6 +58,22 @@ def test_an_ordinary_user_inside_is_another_one_outside(bundle: Bundle) -> None:
         assert container.status("Groups").split() == [str(FIRST + 7)]
 
 
+def test_a_source_is_bound_where_its_root_may_not_pass(bundle: Bundle) -> None:
+    map_ids(bundle)
+    source = bundle.path / "closed" / "data"
+    source.mkdir(parents=True)
+    (source / "file").write_text("found\n")
+    source.parent.chmod(0o700)
+    bundle.document["mounts"].append(
+        {"destination": "/data", "type": "bind", "source": str(source),
+         "options": ["bind", "ro"]}
+    )  # fmt: skip
+    own = Namespaces.of("self")
+    said = bundle.run("sh", "-c", "cat /data/file; touch /data/new")
+    assert said.startswith("found\n") and "Read-only file system" in said
+    assert Namespaces.of("self") == own  # who went in came back
+
+
 def test_a_container_joins_another_ones_user_namespace(bundle: Bundle) -> None:
     map_ids(bundle)
     with bundle.running(*IDLE) as first:
