@@ -8,6 +8,8 @@ what the host's mounts forbid stays locked in a copy that was made in the namesp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from labkit.linux.flags import CLONE, O
@@ -38,16 +40,22 @@ class BindFromOutside(BindInside):
         return f"bind {self.source} to {self.target}, as the outside's root"
 
     def apply(self, linux: Linux) -> int | None:
-        there = linux.open(f"/proc/{linux.inside}/ns/mnt")
-        here = linux.open("/proc/self/ns/mnt")
-        directory = linux.open(".", O.PATH | O.DIRECTORY)
-        try:
-            linux.setns(there, CLONE.NEWNS)
+        with _in_its_mount_namespace(linux):
             linux.chdir(self.rootfs)
             BindInside.apply(self, linux)
-        finally:  # it goes on as it was
-            linux.setns(here, CLONE.NEWNS)
-            linux.fchdir(directory)
-            for fd in (there, here, directory):
-                linux.close(fd)
         return None
+
+
+@contextmanager
+def _in_its_mount_namespace(linux: Linux) -> Iterator[None]:
+    there = linux.open(f"/proc/{linux.inside}/ns/mnt")
+    here = linux.open("/proc/self/ns/mnt")
+    directory = linux.open(".", O.PATH | O.DIRECTORY)
+    try:
+        linux.setns(there, CLONE.NEWNS)
+        yield
+    finally:  # it goes on as it was
+        linux.setns(here, CLONE.NEWNS)
+        linux.fchdir(directory)
+        for fd in (there, here, directory):
+            linux.close(fd)
