@@ -21,7 +21,6 @@ from labkit.registry.server.routes import Registry
 from labkit.registry.server.storage import Storage
 from tests.unit.registry.test_endpoints import Client, manifest
 
-
 pytestmark = pytest.mark.usefixtures("host_directory")
 INSIDE = {"blobs", "repositories", "unfinished", "lock"}
 
