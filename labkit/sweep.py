@@ -213,10 +213,11 @@ def _networks(host: Host) -> Iterator[_Item]:
 
     for lease in leftovers.dead_leases():
         yield _Item(Leftover("lease", lease.container), lease.forget)
-    for name in leftovers.lost_links():
-        yield _Item(Leftover("link", name), partial(leftovers.remove_link, name))
-    if name := leftovers.lost_rules():
-        yield _Item(Leftover("rules", f"table ip {name}"), partial(firewall.apply, ""))
+    for name, why in leftovers.lost_links():
+        yield _Item(Leftover("link", name, why), partial(leftovers.remove_link, name))
+    for name, why in leftovers.lost_tables():
+        rules = Leftover("rules", f"table ip {name}", why)
+        yield _Item(rules, partial(firewall.remove, name))
 
 
 def _directories(host: Host) -> Iterator[_Item]:

@@ -41,7 +41,8 @@ _UP, _PERMANENT = 1, 0x80  # IFF_UP, NUD_PERMANENT
 _MAIN, _STATIC, _UNICAST = 254, 4, 1  # a route's table, author and kind
 # linux/if_link.h, veth.h
 _LINKINFO, _KIND, _DATA, _PEER = 18, 1, 2, 1
-_OF_LINK = {"address": 1, "ifname": 3, "master": 10, "net_ns_pid": 19, "net_ns_fd": 28}
+_OF_LINK = {"address": 1, "ifname": 3, "master": 10, "net_ns_pid": 19}
+_OF_LINK |= {"ifalias": 20, "net_ns_fd": 28}
 # As in a message: attributes that name a process or a file are told by their role.
 _ROLES = {"net_ns_pid": "INSIDE", "net_ns_fd": "NAMESPACE"}
 

@@ -20,6 +20,7 @@ import contextlib
 import socket
 from collections.abc import Iterable
 
+from labkit import state
 from labkit.errors import HostError, LabError, StateError
 from labkit.linux.syscalls import Linux
 from labkit.network import firewall, nft, subnets
@@ -30,6 +31,7 @@ from labkit.network.subnets import Subnet
 # linux/neighbour.h
 _MASTER, _STICKY = 0x04, 0x40
 _PERMANENT, _NO_ARP = 0x80, 0x40
+_LONGEST_ALIAS = 200  # linux/if.h, IFALIASZ: 256 bytes
 
 
 def bring_up(network: Network) -> bool:
@@ -134,4 +136,6 @@ def _configure(network: Network) -> None:
         address=network.gateway,
         prefixlen=network.prefix_length,
     )
-    linux.rtnetlink("link set", link=network.bridge, state="up")
+    # Whose it is: the name has a hash of it only, and who sweeps wants to know.
+    alias = state.location()[:_LONGEST_ALIAS]
+    linux.rtnetlink("link set", link=network.bridge, state="up", ifalias=alias)

@@ -19,6 +19,9 @@ from labkit import state
 from labkit.errors import HostError, error_from_json
 from labkit.linux.views import HostPath
 
+COMM = "labkit:network"
+"""The process's name, as ps(1) shows it."""
+
 _PATIENCE_S = 30.0
 _SOCKET = "network/socket"
 _SBIN = "/usr/bin:/bin"

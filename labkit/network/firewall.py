@@ -9,12 +9,13 @@ One table with the lab's name, replaced as a whole: Linux has the old rules or t
 ones, never half of them. Whether the host passes packets on at all is its owner's
 choice (net.ipv4.ip_forward, and other rules): the lab reads it and never changes it.
 
-Reading order: rules, apply, listed. What else is on the host: nft.py.
+Reading order: rules, apply, listed, tables. What else is on the host: nft.py.
 Left out: IPv6.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from labkit.errors import HostError
@@ -22,6 +23,8 @@ from labkit.network import nft
 from labkit.network.leases import Endpoint, Lease
 from labkit.network.networks import PREFIX, Network, tag
 from labkit.network.ports import Port
+
+_TABLE = re.compile(rf"{PREFIX}(_[0-9a-f]{{4}})?")
 
 
 def table_name() -> str:
@@ -54,9 +57,29 @@ def apply(text: str) -> None:
     Needs: CAP_NET_ADMIN in the user namespace that owns the network namespace.
     Kernel: nft(8), ATOMIC RULESET REPLACEMENT in its wiki.
     """
+    nft.run("-f", "-", text=f"{_without(table_name())}{text}")
+
+
+def remove(table: str) -> None:
+    """Remove a table of the lab's, unless it is gone."""
+    nft.run("-f", "-", text=_without(table))
+
+
+def tables() -> tuple[str, ...]:
+    """Return the names of the lab's tables on this host, of all states."""
+    if not nft.program():
+        return ()
+    try:
+        rows = nft.run("list", "tables", "ip").splitlines()
+    except HostError:
+        return ()  # an ordinary user may not ask
+    names = (row.rpartition(" ")[2] for row in rows)
+    return tuple(name for name in names if _TABLE.fullmatch(name))
+
+
+def _without(table: str) -> str:
     # Made before it is removed, because removing what isn't there would be an error.
-    name = table_name()
-    nft.run("-f", "-", text=f"table ip {name}\ndelete table ip {name}\n{text}")
+    return f"table ip {table}\ndelete table ip {table}\n"
 
 
 def listed() -> str:

@@ -187,12 +187,13 @@ def _routes() -> Iterator[tuple[Subnet, str]]:
     return (row for row in subnets.taken() if row[1] not in ours)
 
 
-def tag() -> str:
+def tag(home: str = "") -> str:
     """Return what tells this state's links and rules from another's on the same host.
 
+    Args: home [host path of another state directory; "" for this one's].
     Returns: "" for the usual state directory, else a few letters and digits.
     """
-    home = state.location()
+    home = home or state.location()
     return "" if home == _USUAL else f"{zlib.crc32(home.encode()):08x}"[:4]
 
 

@@ -243,7 +243,7 @@ async def serve(listening: socket.socket) -> None:
 def main() -> None:
     """Be the service, on a socket that whoever started this has bound."""
     with open("/proc/self/comm", "w") as comm:
-        comm.write("labkit:network")
+        comm.write(client.COMM)
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
 
 

@@ -125,6 +125,8 @@ def test_everything_is_killed_and_sweep_removes_it() -> None:
 
     with Plan(step(leaves)).fork() as child:
         child.run()
+    # A process that was killed answers until all of it has ended.
+    assert becomes_true(lambda: not client.answers())
     found = left().text()
     assert "lease web" in found and "link labkit" in found
     done = sweep().text()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +18,10 @@ import pytest
 from labkit import Child, Container
 from labkit.errors import StateError
 from labkit.linux import Linux
-from labkit.network import Network, firewall, nft
+from labkit.linux.link_list import links
+from labkit.network import Network, bridges, client, firewall, networks, nft
 from labkit.network.names import Question, answer
-from labkit.sweep import sweep
+from labkit.sweep import left, sweep
 from tests.kernel.playing_host import (
     HOST,
     OUTSIDE,
@@ -275,8 +280,6 @@ def test_a_subnet_that_the_host_got_meanwhile_is_told() -> None:
 
 def test_two_states_on_one_host_do_not_touch_each_other() -> None:
     def two() -> None:
-        import os
-
         forward(True)
         first = os.environ["LABKIT_STATE"]
         with web() as box:
@@ -299,12 +302,95 @@ def test_two_states_on_one_host_do_not_touch_each_other() -> None:
     on_a_host(two)
 
 
+def test_the_usual_states_sweep_leaves_anothers_cables_alone() -> None:
+    def usual() -> None:
+        forward(False)
+        first = os.environ["LABKIT_STATE"]
+        with web() as box:
+            os.environ["LABKIT_STATE"] = networks._USUAL = f"{first}-usual"
+            assert networks.tag() == "" and not client.answers()
+            assert "removed: link" not in sweep().text()
+            os.environ["LABKIT_STATE"] = first
+            # Past the relay: over the cable.
+            assert page(address(box), 80) == "web"
+
+    on_a_host(usual)
+
+
+def test_what_a_removed_state_directory_left_is_swept_by_another() -> None:
+    def removed() -> None:
+        first = os.environ["LABKIT_STATE"]
+        network = Network.default()
+        bridges.bring_up(network)
+        bridges.set_rules(firewall.rules([network], []))
+        (table,) = firewall.tables()
+        os.environ["LABKIT_STATE"] = f"{first}-2"
+        assert "link" not in left().text() and "rules" not in left().text()
+        shutil.rmtree(first)  # and nobody knows any more what it was
+        with its_process(first):
+            assert "link" not in left().text() and "rules" not in left().text()
+        with something_plugged_into(network.bridge):
+            assert "link" not in left().text() and "rules" not in left().text()
+        said = sweep().text()
+        gone = "of a state directory that is gone"
+        assert f"removed: link {network.bridge} ({gone})" in said
+        assert f"removed: rules table ip {table} (its bridges are gone)" in said
+        assert [link.name for link in links()] == ["lo"]
+        assert firewall.tables() == ()
+
+    on_a_host(removed)
+
+
+@contextmanager
+def its_process(state: str) -> Iterator[None]:
+    """A process that looks like the network's own of another state directory."""
+    code = "open('/proc/self/comm', 'w').write('labkit:network'); print(flush=True)"
+    argv = [sys.executable, "-c", f"{code}; input()"]
+    pipe = subprocess.PIPE
+    environ = {**os.environ, "LABKIT_STATE": state}
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, env=environ) as process:
+        assert process.stdin and process.stdout
+        process.stdout.readline()
+        yield
+        process.stdin.write(b"\n")
+        process.stdin.close()
+
+
+@contextmanager
+def something_plugged_into(bridge: str) -> Iterator[None]:
+    """A cable's end at a bridge."""
+    peer = {"ifname": "far"}
+    Linux().rtnetlink("link add", ifname="near", kind="veth", peer=peer, master=bridge)
+    yield
+    Linux().rtnetlink("link del", link="near")
+
+
+def test_the_links_of_a_host_are_listed_as_ip_lists_them() -> None:
+    def listed() -> None:
+        linux = Linux()
+        linux.rtnetlink("link add", ifname="a0", kind="bridge")
+        linux.rtnetlink("link set", link="a0", ifalias="/var/lib/\u00e4")
+        with something_plugged_into("a0"):
+            said = subprocess.check_output(["ip", "-j", "-d", "link"])
+            theirs = {
+                (row["ifname"], row.get("master", ""), row.get("ifalias", ""))
+                for row in json.loads(said)
+            }
+            assert {(one.name, one.master, one.alias) for one in links()} == theirs
+            assert ("near", "a0", "") in theirs and (
+                "a0",
+                "",
+                "/var/lib/\u00e4",
+            ) in theirs
+
+    need("ip", shutil.which("ip"), "iproute2 isn't installed")
+    on_a_host(listed)
+
+
 def test_without_nft_a_host_that_passes_packets_on_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused() -> None:
-        import os
-
         from labkit.errors import HostError
 
         monkeypatch.setattr("labkit.network.nft._SBIN", "/nowhere")

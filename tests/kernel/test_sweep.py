@@ -319,6 +319,7 @@ def test_a_network_link_with_the_labs_prefix_is_removed(
         print([name for _, name in socket.if_nameindex()])
 
     machines_own_state(monkeypatch, tmp_path)
+    monkeypatch.setattr("labkit.network.networks._USUAL", str(tmp_path))
     with Plan(Unshare(CLONE.NEWNET), step(makes_and_sweeps)).fork() as child:
         child.run()
         assert child.output == "['removed: link labkit0']['lo']\n"

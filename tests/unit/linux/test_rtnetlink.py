@@ -26,6 +26,7 @@ REQUESTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("link set", {"link": "lo", "state": "up"}),
     ("link set", {"link": "lo", "state": "down"}),
+    ("link set", {"link": "lo", "state": "up", "ifalias": "/var/lib/labkit"}),
     ("link set", {"link": "lo", "master": "lo"}),
     ("link set", {"link": "lo", "net_ns_pid": 7}),
     ("link set", {"link": "lo", "net_ns_fd": 7}),
