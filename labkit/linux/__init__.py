@@ -5,6 +5,7 @@ table                    one row for each call
 call                     the one path every call takes
 processes, mounting, files   the calls, each with its man page and its errnos
 syscalls, trace          the object called `linux`: plain, timed, recorder
+rtnetlink, link_list     how networks are asked to change, and for their links
 proc                     readers of /proc
 """
 
