@@ -62,6 +62,19 @@ def network_process() -> int:
     raise AssertionError("it doesn't run")
 
 
+def test_the_networks_process_and_its_bridge_go_with_the_last_container() -> None:
+    with web():
+        assert client.answers()
+        assert Network.of("bridge").bridge in links()
+    assert becomes_true(lambda: not client.answers())
+    assert Network.of("bridge").bridge not in links()
+    assert leases() == ()
+
+
+def links() -> set[str]:
+    return {name for _, name in socket.if_nameindex()}
+
+
 def test_a_killed_containers_port_is_free_at_once() -> None:
     with web() as box:
         assert not is_free(PORT)
