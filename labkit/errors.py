@@ -32,6 +32,7 @@ from labkit.hints import hint_for
 
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 
@@ -84,15 +85,30 @@ _MANUAL = {errno_module.EOPNOTSUPP: "EOPNOTSUPP", errno_module.EDEADLK: "EDEADLK
 
 
 class SyscallError(LabError, OSError):
-    """A system call that Linux refused: the call in C, the errno, and what it means."""
+    """A system call that Linux refused: the call in C, the errno, and what it means.
 
-    def __init__(self, call: str, errno: int) -> None:
-        name = _MANUAL.get(errno) or errno_module.errorcode.get(errno, str(errno))
-        row = hint_for(call, name)
-        LabError.__init__(
-            self, f"{call}: {name}", row.hint, row.see, meaning=row.meaning
-        )
-        self.call, self.errno, self.errno_name = call, errno, name
+    Its words are made when they are asked for: most of these errors only say that
+    something isn't there, and are caught at once.
+    """
+
+    call: str
+    errno_name: str
+
+    def __init__(self, call: str | Callable[[], str], errno: int) -> None:
+        OSError.__init__(self)
+        self._call, self.errno = call, errno
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what isn't there yet.
+        if name not in ("call", "errno_name", "message", "meaning", "hint", "see"):
+            raise AttributeError(name)
+        call = self._call if isinstance(self._call, str) else self._call()
+        number = self.errno or 0
+        known = _MANUAL.get(number) or errno_module.errorcode.get(number, str(number))
+        self.call, self.errno_name, row = call, known, hint_for(call, known)
+        self.message, self.meaning = f"{call}: {known}", row.meaning
+        self.hint, self.see = row.hint, row.see
+        return getattr(self, name)
 
     def to_json(self) -> dict[str, Any]:
         return {"type": type(self).__name__, "call": self.call, "errno": self.errno}
@@ -190,8 +206,11 @@ _BY_ERRNO: dict[int, type[SyscallError]] = {
 }
 
 
-def syscall_error(call: str, errno: int) -> SyscallError:
-    """Return the error class that fits an errno, for a call written as in C."""
+def syscall_error(call: str | Callable[[], str], errno: int) -> SyscallError:
+    """Return the error class that fits an errno.
+
+    Args: call [as written in C, or what writes it]; errno.
+    """
     return _BY_ERRNO.get(errno, SyscallError)(call, errno)
 
 

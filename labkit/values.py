@@ -39,6 +39,10 @@ class _Field:
         if options:
             raise TypeError(f"field({', '.join(options)}): use dataclasses for that")
 
+    @property
+    def has_default(self) -> bool:
+        return self.default is not _REQUIRED
+
     def value(self, owner: type) -> Any:
         if self.default_factory is not None:
             return self.default_factory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from labkit.errors import syscall_error
@@ -42,4 +43,5 @@ class Caller:
         try:
             return row.function(*arguments)
         except OSError as error:
-            raise syscall_error(row.text(arguments), error.errno or 0) from None
+            told = partial(row.text, arguments)
+            raise syscall_error(told, error.errno or 0) from None

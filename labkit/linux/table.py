@@ -95,22 +95,23 @@ ATTRIBUTES = Kind(lambda value: value, rtnetlink.shown)
 
 
 def _from_libc(name: str, *kinds: Kind, number: dict[str, int] | None = None) -> Row:
-    symbol = getattr(_libc, name, None)
-    if symbol is not None:
-        return Row(name, _checked(symbol, kinds), kinds)
+    if hasattr(_libc, name):
+        return Row(name, _checked(_libc[name], kinds), kinds)
     here = (number or {}).get(os.uname().machine)
     if here is None:
         return Row(name, _missing, kinds)
     library = _libc_holding_the_lock if name == "clone3" else _libc
-    return Row(name, _checked(library.syscall, kinds, here), kinds)
+    return Row(name, _checked(library["syscall"], kinds, here), kinds)
 
 
 def _checked(symbol: Any, kinds: tuple[Kind, ...], *first: int) -> Callable[..., int]:
+    # Said once: a plain Python int would go as a C int, its flags above bit 31 cut off.
+    symbol.argtypes = [*(ctypes.c_long for _ in first), *map(_c_type, kinds)]
+    encoders = tuple(kind.encode for kind in kinds)
+
     def call(*arguments: Any) -> int:
-        encoded = [
-            _to_c(kind.encode(a)) for kind, a in zip(kinds, arguments, strict=True)
-        ]
-        result: int = symbol(*map(ctypes.c_long, first), *encoded)
+        given = zip(encoders, arguments, strict=True)
+        result: int = symbol(*first, *[encode(argument) for encode, argument in given])
         if result == -1:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
@@ -119,9 +120,10 @@ def _checked(symbol: Any, kinds: tuple[Kind, ...], *first: int) -> Callable[...,
     return call
 
 
-def _to_c(value: Any) -> Any:
-    # A plain Python int would go as a C int: flags above bit 31 would be cut off.
-    return ctypes.c_ulong(value) if isinstance(value, int) else value
+def _c_type(kind: Kind) -> Any:
+    if kind is PATH:
+        return ctypes.c_char_p
+    return ctypes.c_void_p if kind is STRUCT else ctypes.c_ulong
 
 
 def _missing(*arguments: Any) -> int:

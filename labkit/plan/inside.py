@@ -6,6 +6,8 @@ before it starts: after a chroot an import would look in the wrong file tree.
 
 from __future__ import annotations
 
+# Without signal's enums, which a container's start would wait for.
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import json
 import os
@@ -82,10 +84,10 @@ def applied(step: Step, linux: Linux) -> tuple[int | None, LabError | None]:
 
 def with_default_signals() -> None:
     """Give back to the process what a program expects to inherit."""
-    signal.set_wakeup_fd(-1)
+    _signal.set_wakeup_fd(-1)
     # Python ignores SIGPIPE and SIGXFSZ, and a program inherits that.
     for name in ("SIGCHLD", "SIGPIPE", "SIGXFSZ", "SIGINT"):
-        signal.signal(signal.Signals[name], signal.SIG_DFL)
+        _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
 
 
 def name_this_process(name: str) -> None:

@@ -87,7 +87,11 @@ def _encode(value: Any) -> Any:
 
 
 def _fields_of(value: Any, names: Any) -> dict[str, Any]:
-    return {name: _encode(getattr(value, name)) for name in names}
+    # What is as it always is goes without saying: that is the half of a plan.
+    kind: type = type(value)
+    usual = _defaults(kind)
+    given = ((name, getattr(value, name)) for name in names)
+    return {n: _encode(v) for n, v in given if n not in usual or usual[n] != v}
 
 
 def _decode(value: Any) -> Any:
@@ -112,8 +116,8 @@ def _instance(value: dict[str, Any]) -> Any:
     if "value" in value and issubclass(kind, Enum):
         return kind(value["value"])
     given = {name: _decode(item) for name, item in value.get("fields", {}).items()}
-    known = _names_of_fields(kind)
-    if known is None or set(known) != set(given):
+    known, usual = _names_of_fields(kind), _defaults(kind)
+    if known is None or not set(known) - usual.keys() <= given.keys() <= set(known):
         raise DocumentError(
             f"{value['type']}: has other fields than {', '.join(given) or 'none'}",
             "make the plan again with this version of the lab",
@@ -121,9 +125,9 @@ def _instance(value: dict[str, Any]) -> Any:
     if issubclass(kind, tuple):
         return kind(**given)
     # Not by __init__, which may take other words than the fields that it fills.
-    made = object.__new__(kind)
-    for name, item in given.items():
-        object.__setattr__(made, name, item)
+    made, put = object.__new__(kind), object.__setattr__
+    for name in known:
+        put(made, name, given[name] if name in given else usual[name])
     return made
 
 
@@ -136,6 +140,14 @@ def _names_of_fields(kind: type) -> tuple[str, ...] | None:
         if hasattr(kind, known):
             return tuple(getattr(kind, known))
     return None
+
+
+@cache
+def _defaults(kind: type) -> dict[str, Any]:
+    if issubclass(kind, tuple):
+        return getattr(kind, "_field_defaults", {})
+    fields = getattr(kind, "__labkit_fields__", {}).items()
+    return {name: one.default for name, one in fields if one.has_default}
 
 
 @cache

@@ -24,6 +24,7 @@ from labkit.primitives.root import Chroot, PivotRoot
 from labkit.values import dataclass
 
 _READONLY = MountAttributes(attr_set=MOUNT_ATTR.RDONLY)
+_DIRECTORY = O.PATH | O.DIRECTORY
 _NULL = os.makedev(1, 3)  # Documentation/admin-guide/devices.txt
 _RULES: tuple[Rule, ...] = (
     Requires(
@@ -57,7 +58,7 @@ class HidePaths(Step):
     def apply(self, linux: Linux) -> int | None:
         for path in self.paths:
             try:
-                linux.close(linux.open(path, O.PATH | O.DIRECTORY))
+                linux.close(linux.open(path, _DIRECTORY))
             except FileNotFoundError:
                 continue  # ENOENT: there is nothing to hide
             except NotADirectoryError:  # ENOTDIR: a file

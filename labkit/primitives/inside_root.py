@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import cache
 from typing import ClassVar
 
 from labkit.errors import LimitReached, StateError, SyscallError
@@ -30,6 +31,9 @@ from labkit.primitives.root import Chdir, PivotRoot
 from labkit.values import dataclass
 
 _SAFELY = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
+_DIRECTORY = O.PATH | O.DIRECTORY
+_IS_DIRECTORY = OpenHow(_DIRECTORY)
+_NO_LINK = OpenHow(O.PATH, 0, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS)
 _MOST_LINKS = 40  # path_resolution(7)
 # EAGAIN: something was moved or mounted somewhere while a ".." was walked.
 _TRIES = 32
@@ -43,7 +47,7 @@ def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
     Needs: nothing beyond the permissions.
     Kernel: openat2(2), since Linux 5.6.
     """
-    how, below = OpenHow(flags, 0, _SAFELY), path.lstrip("/") or "."
+    how, below = _how(flags), path.lstrip("/") or "."
     for _ in range(_TRIES):
         try:
             return linux.openat2(AT_FDCWD, below, how)
@@ -51,6 +55,11 @@ def open_in_root(linux: Linux, path: str, flags: O = O.PATH) -> int:
             if refused.errno != errno.EAGAIN:
                 raise
     return linux.openat2(AT_FDCWD, below, how)
+
+
+@cache
+def _how(flags: O) -> OpenHow:
+    return OpenHow(flags, 0, _SAFELY)
 
 
 def refuse_link(linux: Linux, path: str) -> None:
@@ -61,9 +70,8 @@ def refuse_link(linux: Linux, path: str) -> None:
     Needs: nothing beyond the permissions.
     Kernel: openat2(2), RESOLVE_NO_SYMLINKS.
     """
-    way = OpenHow(O.PATH, 0, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS)
     try:
-        linux.close(linux.openat2(AT_FDCWD, path.lstrip("/") or ".", way))
+        linux.close(linux.openat2(AT_FDCWD, path.lstrip("/") or ".", _NO_LINK))
     except SyscallError as refused:
         if refused.errno != errno.ELOOP:
             raise
@@ -83,7 +91,7 @@ def directory_in_root(linux: Linux, path: str, links: int = _MOST_LINKS) -> int:
     Kernel: openat2(2), mkdirat(2).
     """
     try:
-        return open_in_root(linux, path, O.PATH | O.DIRECTORY)
+        return open_in_root(linux, path, _DIRECTORY)
     except FileNotFoundError:
         # ENOENT: made from the first missing part on. A root is there itself.
         if not path.strip("/") or not links:
@@ -97,7 +105,7 @@ def directory_in_root(linux: Linux, path: str, links: int = _MOST_LINKS) -> int:
         linux.close(directory_in_root(linux, target, links - 1))
     finally:
         linux.close(parent_fd)
-    return open_in_root(linux, path, O.PATH | O.DIRECTORY)
+    return open_in_root(linux, path, _DIRECTORY)
 
 
 def file_in_root(linux: Linux, path: str) -> int:
@@ -136,7 +144,7 @@ def is_directory(linux: Linux, fd: int) -> bool:
     Kernel: openat2(2).
     """
     try:
-        linux.close(linux.openat2(fd, ".", OpenHow(O.PATH | O.DIRECTORY)))
+        linux.close(linux.openat2(fd, ".", _IS_DIRECTORY))
     except NotADirectoryError:
         return False
     return True

@@ -42,6 +42,7 @@ _MOMENT_S = 0.1
 # Every step of a plan comes from one of these: imported once, here, and not again by
 # each monitor.
 _PACKAGES = ("labkit.primitives", "labkit.primitives.cgroups")
+_MODULES = ("labkit.network.links", "labkit.network.steps")
 
 
 def main() -> int:
@@ -178,6 +179,8 @@ def _bury_all() -> NoReturn:
 
 
 def _import_all() -> None:
+    for module in _MODULES:
+        importlib.import_module(module)
     for package in _PACKAGES:
         home = Path(str(importlib.import_module(package).__file__)).parent
         for path in sorted(home.glob("*.py")):
