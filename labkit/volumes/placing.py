@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from labkit import state
 from labkit.errors import ContainerFailed, NoDirectory, NoSuchPath, syscall_error
 from labkit.linux.flags import CLONE, O
 from labkit.linux.syscalls import Linux
@@ -37,6 +40,7 @@ from labkit.volumes.volume import Volume
 
 _CAREFUL = ("nosuid", "nodev")
 _HELD_FD = 9
+_SEEDING, _WAIT_S = "seeding", 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +63,35 @@ class Placed:
     def seed(self, layers: Overlay) -> None:
         """Copy what the image has at its place into each volume that is empty.
 
+        A copy that a kill or a full disk has ended is begun anew, unless somebody uses
+        the volume as it is.
+
         Raises: ContainerFailed when the host's cp can't.
         """
         for mount, source in self.mounts:
-            if mount.kind is Kind.VOLUME and mount.seed and not os.listdir(source):
-                # ENOENT, ENOTDIR: the image has nothing there, or a file.
-                with suppress(NoSuchPath, NoDirectory):
-                    _copy(layers, mount.target, source)
+            if mount.kind is Kind.VOLUME and mount.seed and _wants_seed(source):
+                # One at a time: of two that begin at once the second has nothing to do.
+                with state.lock(_SEEDING, timeout_s=_WAIT_S):
+                    self._seed(layers, mount.target, source)
+
+    def _seed(self, layers: Overlay, target: str, source: str) -> None:
+        others = set(_volume_at(source).users) - {self.container}
+        if not _wants_seed(source) or (os.listdir(source) and others):
+            return
+        half = Path(_half_of(source))
+        half.touch()
+        _empty(source)
+        # ENOENT, ENOTDIR: the image has nothing there, or a file.
+        with suppress(NoSuchPath, NoDirectory):
+            _copy(layers, target, source)
+        half.unlink()
 
     def leave(self) -> None:
         """Note that the container uses its volumes no more; remove nameless ones."""
         for mount, source in self.mounts:
             if mount.kind is not Kind.VOLUME:
                 continue
-            volume = Volume.of(os.path.basename(os.path.dirname(source)))
+            volume = _volume_at(source)
             volume.leave(self.container)
             if not mount.source:
                 volume.remove()
@@ -118,6 +137,27 @@ def place(container: str, mounts: Sequence[Mount]) -> Placed:
         Placed(container, tuple(placed)).leave()
         raise
     return Placed(container, tuple(placed))
+
+
+def _volume_at(source: str) -> Volume:
+    return Volume.of(os.path.basename(os.path.dirname(source)))
+
+
+def _wants_seed(source: str) -> bool:
+    return not os.listdir(source) or os.path.lexists(_half_of(source))
+
+
+def _half_of(source: str) -> str:
+    # It is there while a copy is under way, and after one that didn't come to its end.
+    return f"{source}.half"
+
+
+def _empty(folder: str) -> None:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
 
 
 def _source(container: str, mount: Mount) -> str:

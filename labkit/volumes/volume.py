@@ -136,6 +136,12 @@ class Volume:
             return cls(name, fields["created"], tuple(fields["labels"].items()))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise StateError(
+                f"volume {name!r}: its file can't be read",
+                f"look into {_directory(name)}, and remove it",
+                meaning="another version of the lab wrote it, or a disk lost a part",
+            ) from None
 
 
 @contextmanager

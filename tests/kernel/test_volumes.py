@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from labkit import Container, MakePrivate, Plan, Unshare, step
-from labkit.errors import DocumentError, NoSuchPath, StateError
-from labkit.linux import CLONE, MS, Linux
+from labkit.errors import ContainerFailed, DocumentError, NoSuchPath, StateError
+from labkit.linux import CLONE, MNT, MS, Linux
 from labkit.rootfs import rootfs
 from labkit.volumes import Volume
 from tests.kernel.probed_once import container
@@ -99,6 +99,57 @@ def test_a_new_volume_begins_with_what_the_image_has_there(
     with container("web", root=image, volumes=["data:/srv/site"]) as box:
         box.start()
         assert says(box, "cat /srv/site/index") == "mine"
+
+
+def test_what_a_kill_left_of_an_images_files_is_copied_anew(
+    image: tuple[Path, str], data: Volume
+) -> None:
+    Path(data.path, "half").mkdir()
+    Path(data.path, "ind").write_text("from the")
+    Path(f"{data.path}.half").touch()
+    here = {"root": image, "volumes": ["data:/srv/site"]}
+    # As long as somebody uses what is there, it stays.
+    with (
+        container("other", volumes=["data:/d:nocopy"]),
+        container("web", **here) as box,
+    ):
+        box.start()
+        assert says(box, "ls /srv/site") == "half\nind"
+    with container("web", root=image, volumes=["data:/srv/site"]) as box:
+        box.start()
+        assert says(box, "ls /srv/site; cat /srv/site/index") == (
+            "index\nfrom the image"
+        )
+    assert not Path(f"{data.path}.half").exists()
+
+
+def test_an_images_files_for_which_there_is_no_room_are_copied_when_there_is(
+    image: tuple[Path, str], data: Volume
+) -> None:
+    linux = Linux(forked=True)
+    large = image[0] / "srv/site/large"
+    large.write_bytes(bytes(100_000))
+    linux.mount("none", data.path, "tmpfs", MS(0), "size=8k")
+    try:
+        with pytest.raises(ContainerFailed, match="cp ended"):
+            container("web", root=image, volumes=["data:/srv/site"])
+        linux.mount("none", data.path, "tmpfs", MS.REMOUNT, "size=1m")
+        with container("web", root=image, volumes=["data:/srv/site"]) as box:
+            box.start()
+            assert says(box, "wc -c < /srv/site/large") == "100000"
+    finally:
+        linux.umount2(data.path, MNT.DETACH)
+        large.unlink()
+
+
+def test_a_damaged_document_of_a_volume_is_told(data: Volume) -> None:
+    document = Path(data.path).with_name("volume.json")
+    written = document.read_text()
+    for damaged in ("", "[]", '{"created": "x"}', written[:-2]):
+        document.write_text(damaged)
+        with pytest.raises(StateError, match="its file can't be read"):
+            Volume.all()
+    document.write_text(written)
 
 
 def test_unless_nobody_wants_that(image: tuple[Path, str], data: Volume) -> None:
