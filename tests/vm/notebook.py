@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ KERNELS = Path(labkit.vm.__file__).parent / "jupyter" / "kernels"
 START_S = 180.0
 CELL_S = 90.0
 GONE_S = 30.0
+LOOK_S = 1.0
 
 
 @dataclass
@@ -59,14 +61,27 @@ class Notebook:
         Args: tell [called with each piece of it, as it comes].
         """
         said: list[str] = []
-
-        def hook(message: dict[str, Any]) -> None:
+        request, deadline = self.client.execute(code), time.monotonic() + timeout_s
+        while message := self._next_of(request, deadline):
             content = message["content"]
             said.append(content.get("text", content.get("ename", "")))
             tell(said[-1])
-
-        self.client.execute_interactive(code, timeout=timeout_s, output_hook=hook)
         return "".join(said).strip()
+
+    def _next_of(self, request: str, deadline: float) -> dict[str, Any] | None:
+        # A kernel that Linux has killed says nothing more; Jupyter's client would wait.
+        while time.monotonic() < deadline:
+            try:
+                message: dict[str, Any] = self.client.get_iopub_msg(timeout=LOOK_S)
+            except queue.Empty:
+                assert self.manager.is_alive(), "the kernel has ended in this cell"
+                continue
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["content"].get("execution_state") == "idle":
+                return None
+            return message
+        raise TimeoutError("the cell hasn't ended in time")
 
     def begin(self, code: str) -> str:
         """Run a cell without waiting for it; return the request's id."""
