@@ -21,6 +21,8 @@ from labkit.errors import DocumentError, StateError
 # Docker nor podman nor libvirt begins with.
 POOL = ipaddress.IPv4Network("10.90.0.0/16")
 PREFIX_LENGTH = 24
+# RFC 6890: "this network", the loopback, and multicast with all behind it.
+_NEVER = tuple(map(ipaddress.IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")))
 # From the end: two more addresses of every subnet are the network's own.
 SMALLEST = 30
 
@@ -66,8 +68,9 @@ def read_subnet(text: str) -> Subnet:
         subnet = Subnet(text)
     except ValueError as problem:
         raise DocumentError(
-            f"subnet {text!r}: {problem}",
+            f"subnet {text!r}: can't be understood",
             '"10.99.0.0/24": zeros after the part that is the network\'s',
+            meaning=str(problem),
         ) from None
     if subnet.prefixlen > SMALLEST:
         raise DocumentError(
@@ -76,6 +79,13 @@ def read_subnet(text: str) -> Subnet:
             meaning="it needs an address for the network, for everybody, the gateway, "
             "and a container",
         )
+    for never in _NEVER:
+        if subnet.overlaps(never):
+            raise DocumentError(
+                f"subnet {text!r}: overlaps {never}",
+                "one of your own: 10.99.0.0/24, or another below 10.0.0.0/8",
+                meaning="these are addresses of no machine, or of every machine itself",
+            )
     return subnet
 
 
