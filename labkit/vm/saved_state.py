@@ -20,6 +20,7 @@ from typing import Any
 from labkit import state
 from labkit.linux.views import HostPath
 from labkit.vm import places
+from labkit.vm.initramfs import code_stamp
 from labkit.vm.machine import Machine, qemu_version
 from labkit.vm.virtual_machine import VirtualMachine
 
@@ -53,13 +54,17 @@ def what_it_is_for(machine: Machine) -> dict[str, Any]:
         scratch=Path("/scratch"),
         code_cache_mb=0,
     )
-    files = [places.artefact("vmlinux"), machine.image, places.artefact("scratch.img")]
+    made = [
+        places.artefact(name) for name in ("vmlinux", "initramfs.img", "scratch.img")
+    ]
+    files = [*made, machine.image]
     return {
         "boot": _BOOT_ID.read_text().strip(),
         "qemu": qemu_version(),
         "options": anywhere.options(),
         "files": [[s.st_size, s.st_mtime_ns] for s in map(os.stat, files)],
-        "initramfs": _sha256(machine.initramfs),
+        # Not the byte code in this VM's initramfs: its bytes aren't the same each time.
+        "code": code_stamp(),
     }
 
 

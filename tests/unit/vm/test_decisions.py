@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from labkit.errors import HostError
-from labkit.vm import accelerator, clock, connection, memory, settings
+from labkit.vm import (
+    accelerator,
+    build,
+    clock,
+    connection,
+    memory,
+    places,
+    saved_state,
+    settings,
+)
 from labkit.vm.kernels import PORTS, Kernels
 from labkit.vm.lines import Lines, connect, listen
 from labkit.vm.machine import KVM, TCG, Machine
@@ -28,6 +37,27 @@ def test_settings_come_from_the_environment() -> None:
 def test_a_setting_that_is_no_number_is_refused() -> None:
     with pytest.raises(HostError, match="LABKIT_VM_MEMORY"):
         settings.from_environment({"LABKIT_VM_MEMORY": "much"})
+
+
+def test_a_state_fits_as_long_as_no_source_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte code in the initramfs isn't the same each time, from the same sources."""
+    monkeypatch.setattr(saved_state, "qemu_version", str)
+    for name in build.ARTEFACTS:
+        (places.folder() / name).touch()
+    initramfs = tmp_path / "initramfs.img"
+    parts = dict.fromkeys(("kernel", "image", "scratch"), places.artefact("root.img"))
+    one = Machine(
+        **parts, initramfs=initramfs, python="/python", work="", memory_mb=512,
+        cpus=1, accelerator="tcg", code_cache_mb=32,
+    )  # fmt: skip
+    initramfs.write_bytes(b"one")
+    before = saved_state.what_it_is_for(one)
+    initramfs.write_bytes(b"another")
+    assert saved_state.what_it_is_for(one) == before
+    monkeypatch.setattr(saved_state, "code_stamp", lambda: "newer")
+    assert saved_state.what_it_is_for(one) != before
 
 
 def test_without_a_limit_the_machine_says_what_is_free(tmp_path: Path) -> None:
