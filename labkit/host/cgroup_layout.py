@@ -135,6 +135,8 @@ def _hierarchies(root: HostPath, privileged: bool) -> Iterator[_Hierarchy]:
         if mount.fstype not in ("cgroup", "cgroup2"):
             continue
         point = HostPath(os.path.join(root, mount.target.lstrip("/")))
+        if not os.path.exists(os.path.join(point, "cgroup.procs")):
+            continue  # another mount lies over it
         # A v1 mount names its controllers in its options.
         names = tuple(name for name in memberships if name in mount.super_options)
         path = memberships.get(names[0] if names else "")

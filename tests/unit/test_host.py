@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def test_hybrid_has_controllers_in_both_versions(tmp_path: Path) -> None:
     assert versions["memory"] == 1
     assert versions["pids"] == 2
     assert layout.unified == path_of(root, "sys/fs/cgroup/unified")
+
+
+def test_a_tree_that_lies_below_another_mount_is_passed_over(tmp_path: Path) -> None:
+    root = version_1(tmp_path, beside_unified=True)
+    shutil.rmtree(root / "sys/fs/cgroup/unified")
+    layout = read_layout(path_of(root), privileged=True)
+    assert layout.layout is Layout.LEGACY and layout.unified is None
 
 
 def test_what_both_versions_have_is_taken_from_version_1(tmp_path: Path) -> None:
