@@ -8,7 +8,7 @@
     Trees                 its layers, unpacked once for all containers
 
 Reading order: reference, digest, descriptor, manifest, config; blobs, ingest, store;
-tar_member, tar_records, tar_reader, root, whiteouts, apply, trees; pack.
+image, trees. What is in a layer: labkit.layers.
 """
 
 import importlib

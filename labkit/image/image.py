@@ -3,7 +3,7 @@
     image = Image.find(store, "alpine")
     image.id           the config's digest: what docker images calls IMAGE ID
     image.layers       each with its digests, its size and the instruction that made it
-    image.history      every instruction, those without a layer too
+    image.config       how it starts; every instruction, those without a layer too
 
 Reading order: Image, Layer, chain_ids.
 """

@@ -6,7 +6,7 @@ later, after a kill -9 too, knows whose address, port, rule and bridge that was.
     owner    the process that asked for it; when it has ended, the lease is over
     pid      the container's first process, from its start on
 
-Reading order: Endpoint, Lease, leases, names_of.
+Reading order: Endpoint, Lease, leases, on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A container's subnet that is also the host's office network would make the office
 unreachable: so the host's routes are read before one is chosen.
 
-Reading order: taken, free_subnet, overlap, free_address.
+Reading order: taken, free_subnet, read_subnet, free_address.
 Left out: IPv6; routes in tables other than main (some VPNs have them).
 """
 

@@ -6,7 +6,7 @@
     --mount type=bind,source=/host,target=/inside,readonly
     --tmpfs /run:size=64m        memory, gone with the container
 
-Reading order: Mount, read_volume, read_mount, read_tmpfs, check.
+Reading order: Mount, read_volume, read_mount, read_tmpfs, in_order.
 Spec: docker run, --volume, --mount, --tmpfs.
 Left out: volume drivers; SELinux labels (z, Z), which are taken and do nothing.
 """

@@ -495,8 +495,7 @@ def test_a_push_is_tried_again(
     server: Bad, here: Store, there: Store, act: Act, line: str
 ) -> None:
     image = put_image(here, name_of(server), (LAYER,))
-    if act is not answers:
-        server.spoil(line, act, times=2)
+    server.spoil(line, act, times=2)
     try:
         push(name_of(server), here, IN_A_HURRY)
     except RegistryError as refused:
@@ -593,7 +592,7 @@ def test_two_pulls_of_one_image_at_once_fetch_it_once(
         thread.join()
     assert problems == []
     assert is_whole(there, name_of(server), image)
-    assert len(server.asked(LAYER_PATH)) <= 4
+    assert len(server.asked(LAYER_PATH)) == 1
 
 
 def test_two_processes_pull_one_image_at_once(
