@@ -42,7 +42,7 @@ _MOMENT_S = 0.1
 # Every step of a plan comes from one of these: imported once, here, and not again by
 # each monitor.
 _PACKAGES = ("labkit.primitives", "labkit.primitives.cgroups")
-_MODULES = ("labkit.network.links", "labkit.network.steps")
+_MODULES = ("labkit.network.links", "labkit.network.steps", "labkit.plan.together")
 
 
 def main() -> int:

@@ -6,8 +6,9 @@ also makes an overlay, and removes everything: once as a notebook does it, once 
 warm fork server, which adds Docker's filter of system calls. They take turns, so a busy
 minute of the machine hits all of them.
 
-    python -m tests.bench.idle    500 idle containers: the last start, and the memory
-    python -m tests.bench.many    10,000 containers, 50 at once: nothing stays
+    python -m tests.bench.idle       500 idle containers: the last start, and the memory
+    python -m tests.bench.bridged    with a bridge network
+    python -m tests.bench.many       10,000 containers, 50 at once: nothing stays
 
 Ratios are what counts: the milliseconds are this machine's, today.
 """

@@ -12,9 +12,13 @@ import pytest
 
 from labkit.errors import NoSuchPath, StateError
 from labkit.host import Host
+from labkit.linux import CLONE
 from labkit.linux.proc import process
 from labkit.linux.views import HostPath
+from labkit.network import LinkUp
 from labkit.plan import Plan
+from labkit.plan.together import Together
+from labkit.primitives.clone import Clone
 from labkit.primitives.process import Exec
 from labkit.primitives.root import Chdir
 from labkit.runtime.ending import ending_in
@@ -81,6 +85,16 @@ def test_a_container_whose_program_is_missing_leaves_nothing(
         with pytest.raises(NoSuchPath, match="execve"):
             server.start(one.request(["/no/such/program"]))
         assert becomes_true(lambda: nothing_is_left_of(one))
+
+
+def test_a_plan_with_a_network_needs_nothing_that_the_server_has_not(
+    server: ForkServer,
+) -> None:
+    cards = Together.of("switch lo on", LinkUp("lo"))
+    plan = Plan(Clone(CLONE.NEWNET), cards, Exec(["cat", "/proc/net/fib_trie"]))
+    box = server.start(replace(simple("one", ["true"]), plan=plan))
+    box.wait_until_gone()
+    assert "|-- 127.0.0.1\n" in "".join(e["log"] for e in entries_in(box.directory))
 
 
 def test_a_name_that_runs_is_taken(server: ForkServer) -> None:
