@@ -165,8 +165,9 @@ def _names(lease: Lease, place: Endpoint) -> set[str]:
 def _sockets_inside(pid: HostPid) -> tuple[socket.socket, socket.socket]:
     # This thread goes in, makes them, and comes back: a socket stays where it was made.
     linux = Linux(forked=True)
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    # ENOENT, when the container has just ended: before there is anything to close.
     inside = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.setns(inside, CLONE.NEWNET)
         udp = _bound(socket.AF_INET, socket.SOCK_DGRAM, (ADDRESS, PORT))
