@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from labkit.primitives.process import Exec
 from labkit.primitives.root import Chdir, PivotRoot
 from labkit.rootfs import rootfs
 from labkit.runtime.burial import KIND
+from labkit.runtime.ending import ending_in
 from labkit.runtime.request import Request
 
 WANTED = ("", "memory", "pids", "freezer")
@@ -103,6 +105,14 @@ def monitor_of(name: str) -> int:
     """Return the pid of the monitor of a container, 0 without one."""
     record = handle.find(KIND, name)
     return record.owner_pid if record is not None else 0
+
+
+def kill_monitor_of(name: str) -> int:
+    """Kill the monitor of a container; return its pid."""
+    monitor = monitor_of(name)
+    assert monitor, f"{name} has no monitor: {ending_in(directory_of(name))}"
+    os.kill(monitor, signal.SIGKILL)
+    return monitor
 
 
 def said(name: str) -> str:

@@ -34,6 +34,7 @@ from labkit.sweep import left, sweep
 from tests.kernel.monitored import (
     Parts,
     directory_of,
+    kill_monitor_of,
     monitor_of,
     nothing_is_left_of,
     parts,
@@ -235,7 +236,7 @@ class TestDeaths:
         self, server: ForkServer, whole: Parts
     ) -> None:
         box = server.start(whole.request(SLEEP))
-        os.kill(monitor_of(whole.name), signal.SIGKILL)
+        kill_monitor_of(whole.name)
         # Nobody asks: its server has heard of it.
         assert becomes_true(lambda: nothing_is_left_of(whole))
         assert is_gone(box.pid)
@@ -248,15 +249,16 @@ class TestDeaths:
     ) -> None:
         one = ForkServer.at(HostPath(str(tmp_path)))
         box = one.start(as_somebody("one", [set_uid_program, "sleep", "1000"]))
-        os.kill(monitor_of("one"), signal.SIGKILL)
+        kill_monitor_of("one")
         assert becomes_true(lambda: is_gone(box.pid))
         box.close()
         # Linux has forgotten whom it was to follow: without a server it goes on ...
         box = one.start(as_somebody("one", [set_uid_program, "sleep", "1000"]))
-        monitor = monitor_of("one")
-        for pid in (one.pid, monitor):
-            os.kill(pid, signal.SIGKILL)
-            assert becomes_true(lambda: is_gone(pid))  # noqa: B023
+        server = one.pid
+        os.kill(server, signal.SIGKILL)
+        assert becomes_true(lambda: is_gone(server))
+        monitor = kill_monitor_of("one")
+        assert becomes_true(lambda: is_gone(monitor))
         time.sleep(0.05)
         assert not is_gone(box.pid)
         box.close()
@@ -268,8 +270,8 @@ class TestDeaths:
     def test_a_sweep_finds_it_as_well(self, whole: Parts, tmp_path: Path) -> None:
         one = ForkServer.at(HostPath(str(tmp_path)))
         box = one.start(whole.request(SLEEP))
-        for pid in (one.pid, monitor_of(whole.name)):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(one.pid, signal.SIGKILL)
+        kill_monitor_of(whole.name)
         box.close()
         assert becomes_true(lambda: is_gone(box.pid))
         host = probe()
@@ -293,9 +295,8 @@ class TestDeaths:
     ) -> None:
         for request_index in places_to_stand(whole):
             pid = asked_for(server, whole, request_index)
-            monitor = monitor_of(whole.name)
-            family = [child for one in children_of(monitor) for child in (one,)]
-            os.kill(monitor, signal.SIGKILL)
+            family = children_of(monitor_of(whole.name))
+            kill_monitor_of(whole.name)
             assert becomes_true(lambda: all(map(is_gone, family)))  # noqa: B023
             os.waitpid(pid, 0)
             ending = ending_of(whole.name, directory_of(whole.name))
