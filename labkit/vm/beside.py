@@ -25,7 +25,7 @@ from labkit.host import probe
 from labkit.linux.views import HostPath
 from labkit.primitives.cgroups import Cgroup
 from labkit.rootfs import rootfs
-from labkit.text import one_line
+from labkit.text import Text, one_line
 from labkit.vm import accelerator, places
 from labkit.vm.machine import KVM, TCG, qemu_version
 from labkit.vm.once import run_once
@@ -64,19 +64,44 @@ class Beside:
     why: str = ""
 
     def __repr__(self) -> str:
+        # No figures: what is saved in a notebook is the same every day.
+        return f"{' '.join(self.argv)} in {', in '.join(self._rows()[0][1:3])}"
+
+    def text(self) -> Text:
+        """Return the table as text."""
+        lines = ["{:16}{:20}{:38}{}".format(*row).rstrip() for row in self._rows()]
+        return Text("\n".join([*lines, *self._origin()]))
+
+    def _repr_html_(self) -> str:
+        from labkit.widgets.html import card, join, page, tag
+
+        rows = join(
+            tag(
+                "tr",
+                tag("th", tag("b", name), scope="row"),
+                *(tag("td", w) for w in row),
+            )
+            for name, *row in self._rows()
+        )
+        note = " · ".join(self._origin())
+        title = "A container beside a virtual machine"
+        return page(card("table", title, note, tag("table", tag("tbody", rows))))
+
+    def _rows(self) -> list[tuple[str, ...]]:
         one, other = self.container, self.machine
         how = [_WORDS[other.accelerator], *(["recorded"] if other.recorded else [])]
         answers = (one_line(took.answer, 18) for took in (one, other))
-        rows = [
-            ("", "container", f"virtual machine ({', '.join(how)})", ""),
+        return [
+            ("", "a container", f"a virtual machine ({', '.join(how)})", ""),
             (" ".join(self.argv), *answers, ""),
             ("until it ended", *map(_time, (one, other)), _times(_SECONDS, one, other)),
             ("memory at most", *map(_size, (one, other)), _times(_BYTES, one, other)),
         ]
-        lines = ["{:16}{:20}{:38}{}".format(*row).rstrip() for row in rows]
-        if other.recorded:
-            lines += ["", f"recorded: {other.recorded}", f"here: {self.why}"]
-        return "\n".join(lines)
+
+    def _origin(self) -> list[str]:
+        if not self.machine.recorded:
+            return []
+        return [f"recorded: {self.machine.recorded}", f"not measured here: {self.why}"]
 
 
 def beside(argv: Sequence[str] = COMMAND) -> Beside:

@@ -16,15 +16,15 @@ MACHINE = Took("6.1", 2, 200 << 20, KVM)
 
 
 def test_the_table_says_how_many_times_as_much() -> None:
-    lines = repr(Beside(("uname", "-r"), CONTAINER, MACHINE)).splitlines()
-    assert lines[0].split("  ")[-1].strip() == "virtual machine (KVM)"
+    lines = Beside(("uname", "-r"), CONTAINER, MACHINE).text().splitlines()
+    assert lines[0].split("  ")[-1].strip() == "a virtual machine (KVM)"
     assert lines[1].split() == ["uname", "-r", "6.18", "6.1"]
     assert lines[2].split()[-6:] == ["20", "ms", "2.0", "s", "100", "times"]
     assert lines[3].split()[-6:] == ["2.0", "MiB", "200.0", "MiB", "100", "times"]
 
 
 def test_what_was_not_measured_is_not_compared() -> None:
-    shown = repr(Beside(("true",), Took("", 0.02, 0), MACHINE)).splitlines()[3]
+    shown = Beside(("true",), Took("", 0.02, 0), MACHINE).text().splitlines()[3]
     assert "not measured" in shown and "times" not in shown
 
 
@@ -36,11 +36,13 @@ def test_a_recorded_machine_is_called_so_and_the_reason_is_told(
 
     monkeypatch.setattr(beside, "in_container", lambda argv: CONTAINER)
     monkeypatch.setattr(beside, "in_machine", none)
-    text = repr(beside.beside(beside.COMMAND))
+    shown = beside.beside(beside.COMMAND)
+    text = shown.text()
     recorded = json.loads(RECORDED.read_text())
     assert recorded["accelerator"] in (KVM, TCG) and recorded["seconds"] > 0
     assert "recorded)" in text.splitlines()[0]
     assert f"recorded: {recorded['recorded']}" in text
-    assert text.endswith("here: there is no Linux to boot; labkit vm build")
+    assert text.endswith("not measured here: there is no Linux to boot; labkit vm build")
+    assert "recorded)" in repr(shown) and "recorded)" in shown._repr_html_()
     with pytest.raises(HostError, match="no Linux to boot"):
         beside.beside(["ls"])
