@@ -42,7 +42,9 @@ def test_a_recorded_machine_is_called_so_and_the_reason_is_told(
     assert recorded["accelerator"] in (KVM, TCG) and recorded["seconds"] > 0
     assert "recorded)" in text.splitlines()[0]
     assert f"recorded: {recorded['recorded']}" in text
-    assert text.endswith("not measured here: there is no Linux to boot; labkit vm build")
+    assert text.endswith(
+        "not measured here: there is no Linux to boot; labkit vm build"
+    )
     assert "recorded)" in repr(shown) and "recorded)" in shown._repr_html_()
     with pytest.raises(HostError, match="no Linux to boot"):
         beside.beside(["ls"])
