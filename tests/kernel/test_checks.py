@@ -68,7 +68,7 @@ def test_no_other_mistake_gets_that_message(task: Task, host: Host) -> None:
     assert mixed == []
 
 
-@pytest.mark.parametrize("exercise", tasks.exercises(), ids=lambda one: one.chapter)
+@pytest.mark.parametrize("exercise", [*tasks.exercises()], ids=lambda one: one.chapter)
 def test_a_chapter_has_tasks_and_mistakes(exercise: Exercise) -> None:
     assert len(exercise.tasks) >= 2
     assert sum(len(task.mistakes) for task in exercise.tasks) >= 2
