@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.errors import HostError
-from labkit.vm import accelerator, memory, places, saved_state
+from labkit.vm import accelerator, places, saved_state
 from labkit.vm.initramfs import code_part
 from labkit.vm.machine import KVM, Machine
 from labkit.vm.settings import Settings
@@ -80,7 +80,7 @@ def machine_for(settings: Settings, work: str, folder: Path, name: str) -> Machi
         memory_mb=settings.memory_mb,
         cpus=settings.cpus,
         accelerator=name,
-        code_cache_mb=settings.cache_mb or memory.code_cache_mb(),
+        code_cache_mb=settings.cache_mb,
     )
 
 

@@ -15,9 +15,6 @@ from labkit.errors import HostError
 from labkit.linux.proc import cgroups_of, mounts
 
 NEEDED_MB = 600
-# Emulation keeps what it has translated. In 128 MB a program of many small processes
-# runs twice as fast as in 32; but where memory is scarce, those hundred count.
-ROOMY_MB, ROOMY_CACHE_MB, SCARCE_CACHE_MB = 2000, 128, 32
 _MB = 1 << 20
 # How each version spells limit, use, and the file cache's two lines in memory.stat.
 _SPELLINGS = (
@@ -43,14 +40,6 @@ def check(needed_mb: int = NEEDED_MB) -> None:
             "labkit vm status",
             meaning="it would be killed in the middle of a chapter",
         )
-
-
-def code_cache_mb(root: str = "/") -> int:
-    """Return how much translated code emulation may keep here.
-
-    Args: root [host path; "/" or a fixture].
-    """
-    return ROOMY_CACHE_MB if available_mb(root) >= ROOMY_MB else SCARCE_CACHE_MB
 
 
 def available_mb(root: str = "/") -> int:

@@ -2,7 +2,7 @@
 
 LABKIT_VM_MEMORY     megabytes of memory that the VM has
 LABKIT_VM_CPUS       processors that it has
-LABKIT_VM_CACHE      megabytes for translated code; else as much as there is room for
+LABKIT_VM_CACHE      megabytes that emulation keeps of translated code
 LABKIT_VM_IDLE       seconds that it stays when its last kernel has ended
 LABKIT_VM_WORK       the folder that it shares with this machine
 LABKIT_VM_ACCEL      kvm or tcg, instead of what works here
@@ -20,6 +20,9 @@ from labkit.errors import HostError
 
 MEMORY_MB = 512
 IDLE_S = 60.0
+# A lab of 450 megabytes. With 128, it takes a hundred more, and what starts many small
+# processes runs twice as fast.
+CACHE_MB = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Settings:
 
     memory_mb: int = MEMORY_MB
     cpus: int = 1
-    cache_mb: int = 0
+    cache_mb: int = CACHE_MB
     idle_s: float = IDLE_S
     work: str = ""  # "" lets the first notebook decide
     accelerator: str = ""
@@ -44,7 +47,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         memory_mb=int(_number(environ, "LABKIT_VM_MEMORY", MEMORY_MB)),
         cpus=int(_number(environ, "LABKIT_VM_CPUS", 1)),
-        cache_mb=int(_number(environ, "LABKIT_VM_CACHE", 0)),
+        cache_mb=int(_number(environ, "LABKIT_VM_CACHE", CACHE_MB)),
         idle_s=_number(environ, "LABKIT_VM_IDLE", IDLE_S),
         work=environ.get("LABKIT_VM_WORK", ""),
         accelerator=environ.get("LABKIT_VM_ACCEL", ""),

@@ -57,6 +57,8 @@ def ready(no_vm: None) -> Iterator[None]:
     """A VM that shares the whole checkout, and stays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABKIT_VM_WORK", str(PROJECT))
+        # What runs in there starts thousands of small processes.
+        patch.setenv("LABKIT_VM_CACHE", "128")
         commands.start(print)
         yield
 

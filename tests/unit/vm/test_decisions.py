@@ -91,13 +91,6 @@ def test_a_limit_further_up_counts(tmp_path: Path) -> None:
     assert memory.available_mb(root) == 100
 
 
-@pytest.mark.parametrize(("there", "cache"), [(1900, 32), (2100, 128)])
-def test_emulation_keeps_more_code_where_there_is_room(
-    tmp_path: Path, there: int, cache: int
-) -> None:
-    assert memory.code_cache_mb(machine(tmp_path, available_mb=there)) == cache
-
-
 def test_too_little_memory_is_said_before_anything_starts() -> None:
     with pytest.raises(HostError, match="it needs 99999999"):
         memory.check(99_999_999)
