@@ -174,3 +174,23 @@ class MakeDirectoryInside(Step):
     def apply(self, linux: Linux) -> int | None:
         linux.close(directory_in_root(linux, self.path))
         return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MakeFileInside(MakeDirectoryInside):
+    """Make an empty file in the root that is the working directory, if need be.
+
+    Args: path [container path].
+    Raises: ENOTDIR when a part of the way is a file, EROFS, EACCES.
+    Needs: write permission where something is missing.
+    Kernel: openat2(2), mknodat(2). Spec: OCI runtime, mounts.
+    """
+
+    man: ClassVar[tuple[str, ...]] = ("openat2(2)", "mknodat(2)")
+
+    def describe(self) -> str:
+        return f"make the file {self.path} where it is missing"
+
+    def apply(self, linux: Linux) -> int | None:
+        linux.close(file_in_root(linux, self.path))
+        return None

@@ -22,7 +22,7 @@ from labkit.primitives.device_inside import (
     MakeLinks,
 )
 from labkit.primitives.hidden_paths import HidePaths, ProtectPaths
-from labkit.primitives.inside_root import MakeDirectoryInside
+from labkit.primitives.inside_root import MakeDirectoryInside, MakeFileInside
 from labkit.primitives.mount_from_outside import BindFromOutside
 from labkit.primitives.mount_inside import (
     BindInside,
@@ -119,13 +119,22 @@ def _mount(mount: Mount, spec: Spec, host: Host, situation: Situation) -> list[S
         source = os.path.join(situation.bundle, mount.source)
         if host.privilege.root and spec.linux.namespace(NamespaceType.USER):
             rootfs = HostPath(os.path.join(situation.bundle, spec.root.path))
-            return [BindFromOutside(source, mount.destination, options, rootfs=rootfs)]
+            bind = BindFromOutside(source, mount.destination, options, rootfs=rootfs)
+            return [_place_for(bind), bind]
         return [BindInside(source, mount.destination, options, mappings=mappings)]
     if mount.type in _CGROUPS:
         return cgroup_mount(mount, spec, situation)
     if mount.type == "tmpfs":
         options = options._replace(flags=options.flags & ~MS.RDONLY)
     return [MountInside(mount.type, mount.destination, mount.source, options)]
+
+
+def _place_for(bind: BindFromOutside) -> Step:
+    # Made by the inside: on a file system of the container's own, what the outside's
+    # root makes would have an owner whom nobody knows there (EOVERFLOW).
+    if os.path.isdir(bind.source):
+        return MakeDirectoryInside(bind.target)
+    return MakeFileInside(bind.target)
 
 
 def _check_mappings(mount: Mount, spec: Spec) -> None:

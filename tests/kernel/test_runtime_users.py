@@ -58,18 +58,22 @@ def test_an_ordinary_user_inside_is_another_one_outside(bundle: Bundle) -> None:
         assert container.status("Groups").split() == [str(FIRST + 7)]
 
 
-def test_a_source_is_bound_where_its_root_may_not_pass(bundle: Bundle) -> None:
+@pytest.mark.parametrize("place", ["/data", "/dev/data"])  # the image's, its own
+def test_a_source_is_bound_where_its_root_may_not_pass(
+    bundle: Bundle, place: str
+) -> None:
     map_ids(bundle)
     source = bundle.path / "closed" / "data"
     source.mkdir(parents=True)
     (source / "file").write_text("found\n")
     source.parent.chmod(0o700)
-    bundle.document["mounts"].append(
-        {"destination": "/data", "type": "bind", "source": str(source),
+    bundle.document["mounts"] += [
+        {"destination": destination, "type": "bind", "source": str(path),
          "options": ["bind", "ro"]}
-    )  # fmt: skip
+        for destination, path in ((place, source), (f"{place}.file", source / "file"))
+    ]  # fmt: skip
     own = Namespaces.of("self")
-    said = bundle.run("sh", "-c", "cat /data/file; touch /data/new")
+    said = bundle.run("sh", "-c", f"cat {place}.file; touch {place}/new")
     assert said.startswith("found\n") and "Read-only file system" in said
     assert Namespaces.of("self") == own  # who went in came back
 
