@@ -14,10 +14,10 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
+from labkit.lazy import names_from
+
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
-    from typing import Any
-
     from labkit.errors import LabError
     from labkit.linux import CAP, CLONE, MNT, MS, Linux, NamespaceType
     from labkit.plan import Child, Plan
@@ -83,40 +83,31 @@ __all__ = [
 # Where each name lives. Loaded when it is first asked for: a command that starts for
 # every container must not wait for what it doesn't use.
 _HOMES = {
-    "labkit.containers": ("Container", "container"),
-    "labkit.errors": ("LabError",),
-    "labkit.linux": ("CAP", "CLONE", "MNT", "MS", "Linux", "NamespaceType"),
-    "labkit.plan": ("Child", "Plan", "Step", "step"),
-    "labkit.primitives.cgroups": ("Cgroup",),
-    "labkit.primitives.mounts": (
+    "containers": ("Container", "container"),
+    "errors": ("LabError",),
+    "linux": ("CAP", "CLONE", "MNT", "MS", "Linux", "NamespaceType"),
+    "plan": ("Child", "Plan", "Step", "step"),
+    "primitives.cgroups": ("Cgroup",),
+    "primitives.mounts": (
         "BindMount",
         "MakePrivate",
         "Mask",
         "MountFilesystem",
         "ReadonlyPath",
     ),
-    "labkit.primitives.namespaces": (
+    "primitives.namespaces": (
         "JoinNamespaces",
         "Namespaces",
         "SetHostname",
         "Unshare",
     ),
-    "labkit.primitives.overlay": ("Overlay",),
-    "labkit.primitives.overlay_mount": ("MountOverlay",),
-    "labkit.primitives.process": ("Exec", "Fork"),
-    "labkit.primitives.root": ("Chdir", "Chroot", "MakeDir", "PivotRoot"),
+    "primitives.overlay": ("Overlay",),
+    "primitives.overlay_mount": ("MountOverlay",),
+    "primitives.process": ("Exec", "Fork"),
+    "primitives.root": ("Chdir", "Chroot", "MakeDir", "PivotRoot"),
 }
 
-
-def __getattr__(name: str) -> "Any":
-    import importlib
-
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(home), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

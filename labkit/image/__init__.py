@@ -11,10 +11,10 @@ Reading order: reference, digest, descriptor, manifest, config; blobs, ingest, s
 image, trees. What is in a layer: labkit.layers.
 """
 
-import importlib
-import typing
+from labkit.lazy import names_from
 
-if typing.TYPE_CHECKING:
+TYPE_CHECKING = False  # without typing, whose import takes milliseconds
+if TYPE_CHECKING:
     from labkit.image.config import Config, Execution, History
     from labkit.image.descriptor import Descriptor, Platform
     from labkit.image.digest import Digest, DigestMismatch, Hashing
@@ -60,14 +60,7 @@ _HOMES = {
     "trees": ("Trees",),
 }
 
-
-def __getattr__(name: str) -> typing.Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            module = importlib.import_module(f"{__name__}.{home}")
-            globals()[name] = getattr(module, name)
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -11,10 +11,10 @@ relay         the host's own addresses; resolver, names: the name server inside
 topology      everything of it as one value, comparable
 """
 
+from labkit.lazy import names_from
+
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
-    from typing import Any
-
     from labkit.network.attachment import Attachment, Wish, attach
     from labkit.network.links import (
         AddAddress,
@@ -59,13 +59,4 @@ _HOMES = {
     "networks": ("Network",),
 }
 
-
-def __getattr__(name: str) -> "Any":
-    import importlib
-
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _HOMES)

@@ -13,9 +13,7 @@ launch     a plan applied by a small process, with nobody looking; gate.py where
            waits; serial.py how the plan gets there
 """
 
-import importlib
-import typing
-
+from labkit.lazy import names_from
 from labkit.plan.step import (
     After,
     Before,
@@ -27,7 +25,8 @@ from labkit.plan.step import (
     step,
 )
 
-if typing.TYPE_CHECKING:
+TYPE_CHECKING = False  # without typing, whose import takes milliseconds
+if TYPE_CHECKING:
     from labkit.plan.child import Child
     from labkit.plan.events import Event, Exit, Result
     from labkit.plan.handle import Handle
@@ -52,18 +51,10 @@ __all__ = [
 
 # Loaded when they are first asked for: who launches a plan has no notebook's child.
 _HOMES = {
-    "Child": "labkit.plan.child",
-    "Event": "labkit.plan.events",
-    "Exit": "labkit.plan.events",
-    "Handle": "labkit.plan.handle",
-    "Plan": "labkit.plan.plan",
-    "Result": "labkit.plan.events",
+    "child": ("Child",),
+    "events": ("Event", "Exit", "Result"),
+    "handle": ("Handle",),
+    "plan": ("Plan",),
 }
 
-
-def __getattr__(name: str) -> typing.Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _HOMES)

@@ -13,10 +13,10 @@
 Reading order: knobs, hierarchy, group, cgroup.
 """
 
+from labkit.lazy import names_from
+
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
-    from typing import Any
-
     from labkit.primitives.cgroups.cgroup import Cgroup
     from labkit.primitives.cgroups.hierarchy import (
         Hierarchy,
@@ -62,13 +62,4 @@ _HOMES = {
     "steps": ("JoinCgroup", "LimitNotApplied"),
 }
 
-
-def __getattr__(name: str) -> "Any":
-    import importlib
-
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _HOMES)
