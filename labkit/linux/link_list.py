@@ -9,16 +9,15 @@ Reading order: ListedLink, links.
 from __future__ import annotations
 
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 
+from labkit.linux.rtnetlink import ATTR, HEADER, LINK, REQUEST
 from labkit.values import dataclass
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_link.h
-_REQUEST, _DUMP, _DONE, _ERROR, _GET_LINK = 0x1, 0x300, 3, 2, 18
+_DUMP, _DONE, _ERROR, _GET_LINK = 0x300, 3, 2, 18
 _NAME, _MASTER, _ALIAS = 3, 10, 20
-_HEADER, _LINK, _ATTR = struct.Struct("=IHHII"), struct.Struct("=BxHiII"), 4
 _KIND_MASK = 0x3FFF  # the two bits above say how a value is written
 _LARGEST = 1 << 16
 
@@ -56,25 +55,25 @@ def _rows() -> Iterator[tuple[int, dict[int, bytes]]]:
     for kind, body in _answers():
         if kind in (_DONE, _ERROR):
             return
-        yield _LINK.unpack_from(body)[2], dict(_attributes(body[_LINK.size :]))
+        yield LINK.unpack_from(body)[2], dict(_attributes(body[LINK.size :]))
 
 
 def _answers() -> Iterator[tuple[int, bytes]]:
-    size = _HEADER.size + _LINK.size
-    asked = _HEADER.pack(size, _GET_LINK, _REQUEST | _DUMP, 0, 0) + bytes(_LINK.size)
+    size = HEADER.size + LINK.size
+    asked = HEADER.pack(size, _GET_LINK, REQUEST | _DUMP, 0, 0) + bytes(LINK.size)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as rtnetlink:
         rtnetlink.send(asked)
         while rest := rtnetlink.recv(_LARGEST):  # several of them in one
             while rest:
-                length, kind, *_ = _HEADER.unpack_from(rest)
-                yield kind, rest[_HEADER.size : length]
+                length, kind, *_ = HEADER.unpack_from(rest)
+                yield kind, rest[HEADER.size : length]
                 rest = rest[_padded(length) :]
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     while data:
-        length, kind = struct.unpack_from("=HH", data)
-        yield kind & _KIND_MASK, data[_ATTR:length]
+        length, kind = ATTR.unpack_from(data)
+        yield kind & _KIND_MASK, data[ATTR.size : length]
         data = data[_padded(length) :]
 
 

@@ -30,12 +30,12 @@ _FDB = "fdb"  # bridge(8)'s word: a neighbour of the family bridge
 _AF_BRIDGE = 7
 # linux/netlink.h
 _NETLINK_ROUTE, _ERROR = 0, 2
-_REQUEST, _ACK = 0x1, 0x4
+REQUEST, _ACK = 0x1, 0x4
 _VERBS = {"add": 0x400 | 0x200, "replace": 0x400 | 0x100, "set": 0, "del": 0}
 _LARGEST = 65536
-_HEADER, _ATTR = struct.Struct("=IHHII"), struct.Struct("=HH")
+HEADER, ATTR = struct.Struct("=IHHII"), struct.Struct("=HH")
 # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg
-_LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBi")
+LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBi")
 _ROUTE, _NEIGHBOUR = struct.Struct("=BBBBBBBBI"), struct.Struct("=BxxxiHBB")
 _UP, _PERMANENT = 1, 0x80  # IFF_UP, NUD_PERMANENT
 _MAIN, _STATIC, _UNICAST = 254, 4, 1  # a route's table, author and kind
@@ -79,8 +79,8 @@ def message(request: str, attributes: Attributes) -> bytes:
     if given:
         raise OSError(errno.EINVAL, f"{request}: no such attribute: {', '.join(given)}")
     make, remove = _NOUNS["neigh" if noun == _FDB else noun]
-    kind, flags = remove if verb == "del" else make, _REQUEST | _ACK | _VERBS[verb]
-    return _HEADER.pack(_HEADER.size + len(body), kind, flags, 0, 0) + body
+    kind, flags = remove if verb == "del" else make, REQUEST | _ACK | _VERBS[verb]
+    return HEADER.pack(HEADER.size + len(body), kind, flags, 0, 0) + body
 
 
 def shown(attributes: Attributes) -> str:
@@ -92,7 +92,7 @@ def _link(given: dict[str, Any]) -> bytes:
     index, state = _index(given.pop("link", None)), given.pop("state", None)
     kind, peer = given.pop("kind", None), given.pop("peer", None)
     up = _UP if state == "up" else 0
-    parts = [_LINK.pack(0, 0, index, up, _UP if state else 0)]
+    parts = [LINK.pack(0, 0, index, up, _UP if state else 0)]
     parts += [_attr(_OF_LINK[name], v) for name, v in _known(given, _OF_LINK)]
     if kind:
         of_peer = [_attr(_DATA, _attr(_PEER, _link(dict(peer))))] if peer else []
@@ -162,8 +162,8 @@ def _attr(kind: int, value: bytes | str | int) -> bytes:
         value = value.encode() + b"\0"
     elif isinstance(value, int):
         value = struct.pack("=I", value)
-    length = _ATTR.size + len(value)
-    return _ATTR.pack(length, kind) + value + bytes(-length % 4)
+    length = ATTR.size + len(value)
+    return ATTR.pack(length, kind) + value + bytes(-length % 4)
 
 
 def _index(link: str | None) -> int:
