@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from labkit import state
+from labkit.errors import HostError
 from labkit.linux.views import HostPath
 from labkit.vm import places
 from labkit.vm.machine import KVM, TCG, qemu_version
@@ -20,8 +23,14 @@ READY_S = {KVM: 10.0, TCG: 150.0}
 times that on a machine that is busy. Jupyter gives up after a minute; the VM is ready
 then when the notebook is started again."""
 
+T = TypeVar("T")
+
 _FILE = "accelerator.json"
 _DEVICE = "/dev/kvm"
+
+
+def _hush(line: str) -> None:
+    """Say nothing."""
 
 
 def candidates(wanted: str = "", device: str = _DEVICE) -> tuple[str, ...]:
@@ -32,6 +41,26 @@ def candidates(wanted: str = "", device: str = _DEVICE) -> tuple[str, ...]:
     if wanted:
         return (wanted,)
     return (KVM, TCG) if _opens(device) and not _failed_before() else (TCG,)
+
+
+def first_that_works(
+    start: Callable[[str], T], wanted: str = "", say: Callable[[str], None] = _hush
+) -> T:
+    """Start something with the best accelerator; with emulation, if KVM fails.
+
+    Args: start [called with an accelerator's name]; wanted [the setting, if there is
+        one: then with no other]; say [called when another one is tried].
+    Raises: HostError, the one of the last that was tried.
+    """
+    for name in candidates(wanted):
+        try:
+            return start(name)
+        except HostError as failed:
+            if name != KVM or wanted:
+                raise
+            say(f"KVM doesn't work here, going on with emulation ({failed.meaning})")
+            remember_failure()
+    raise AssertionError("the last candidate returns or raises")
 
 
 def remember_failure() -> None:

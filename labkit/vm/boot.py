@@ -18,7 +18,7 @@ from pathlib import Path
 from labkit.errors import HostError
 from labkit.vm import accelerator, places, saved_state
 from labkit.vm.initramfs import code_part
-from labkit.vm.machine import KVM, Machine
+from labkit.vm.machine import Machine
 from labkit.vm.settings import Settings
 from labkit.vm.sparse import copy, hollow
 from labkit.vm.virtual_machine import VirtualMachine
@@ -49,16 +49,11 @@ def boot(settings: Settings, work: str, say: Say) -> Booted:
     """
     folder = places.folder("run")
     prepare(folder)
-    for name in accelerator.candidates(settings.accelerator):
-        machine = machine_for(settings, work, folder, name)
-        try:
-            return _boot(machine, folder, say)
-        except HostError as failed:
-            if name != KVM or settings.accelerator:
-                raise
-            say(f"KVM doesn't work here, going on with emulation ({failed.meaning})")
-            accelerator.remember_failure()
-    raise AssertionError("the last candidate returns or raises")
+
+    def start(name: str) -> Booted:
+        return _boot(machine_for(settings, work, folder, name), folder, say)
+
+    return accelerator.first_that_works(start, settings.accelerator, say)
 
 
 def prepare(folder: Path) -> None:
