@@ -123,14 +123,10 @@ def exec_plan(process: Process, spec: Spec, host: Host, target: Target) -> Plan:
 
 def _join(target: Target) -> list[Step]:
     born, directories = birthplace(target.places), moved_into(target.places)
-    return [
-        *([Clone(CLONE(0), born)] if born else ()),
-        *(
-            [JoinCgroup("of the container", directories, "tasks")]
-            if directories
-            else ()
-        ),
-    ]
+    steps: list[Step] = [Clone(CLONE(0), born)] if born else []
+    if directories:
+        steps.append(JoinCgroup("of the container", directories, "tasks"))
+    return steps
 
 
 def _console(process: Process | None, fd: int | None, *, mount: bool) -> list[Step]:

@@ -57,7 +57,7 @@ def writes_of(resources: Resources, places: tuple[Place, ...]) -> Writes:
     Raises: DocumentError for numbers that don't go together; HostError for a controller
         that this machine doesn't have.
     """
-    version = _version(places)
+    version = places[0].version
     settings = [
         *settings_of(_amounts(resources), version=version),
         *_disks(resources, version),
@@ -73,10 +73,6 @@ def writes_of(resources: Resources, places: tuple[Place, ...]) -> Writes:
 def _not_limited(resources: Resources) -> list[Step]:
     asked = ", ".join(_amounts(resources))
     return [LimitNotApplied("it has no cgroup of its own", asked)] if asked else []
-
-
-def _version(places: tuple[Place, ...]) -> int:
-    return places[0].version
 
 
 def _amounts(resources: Resources) -> dict[str, int | str]:
