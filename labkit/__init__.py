@@ -14,7 +14,7 @@
 Imports go down only. A chapter imports names from here, and `lab`.
 """
 
-from labkit.lazy import names_from
+from labkit.lazy import names_from as _names_from
 
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ _HOMES = {
     "primitives.root": ("Chdir", "Chroot", "MakeDir", "PivotRoot"),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__ = _names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

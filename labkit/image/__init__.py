@@ -11,7 +11,7 @@ Reading order: reference, digest, descriptor, manifest, config; blobs, ingest, s
 image, trees. What is in a layer: labkit.layers.
 """
 
-from labkit.lazy import names_from
+from labkit.lazy import names_from as _names_from
 
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ _HOMES = {
     "trees": ("Trees",),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__ = _names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ relay         the host's own addresses; resolver, names: the name server inside
 topology      everything of it as one value, comparable
 """
 
-from labkit.lazy import names_from
+from labkit.lazy import names_from as _names_from
 
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
@@ -59,4 +59,4 @@ _HOMES = {
     "networks": ("Network",),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__ = _names_from(__name__, _HOMES)

@@ -13,7 +13,7 @@ launch     a plan applied by a small process, with nobody looking; gate.py where
            waits; serial.py how the plan gets there
 """
 
-from labkit.lazy import names_from
+from labkit.lazy import names_from as _names_from
 from labkit.plan.step import (
     After,
     Before,
@@ -57,4 +57,4 @@ _HOMES = {
     "plan": ("Plan",),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__ = _names_from(__name__, _HOMES)

@@ -13,7 +13,7 @@
 Reading order: knobs, hierarchy, group, cgroup.
 """
 
-from labkit.lazy import names_from
+from labkit.lazy import names_from as _names_from
 
 TYPE_CHECKING = False  # without typing, whose import takes milliseconds
 if TYPE_CHECKING:
@@ -62,4 +62,4 @@ _HOMES = {
     "steps": ("JoinCgroup", "LimitNotApplied"),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__ = _names_from(__name__, _HOMES)
