@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 from tests.support.ours import hierarchies
 from tests.support.private_state import MARK
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.__main__ import table
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 pytestmark = pytest.mark.usefixtures("as_root")
 

@@ -18,7 +18,7 @@ from labkit.rootfs import rootfs
 from labkit.runtime.oci.script import write_script
 from tests.oracle import private_machine
 from tests.oracle.podman_cases import CASES, DIFFERENCES, difference
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 from tests.support.private_state import place_for_overlays
 from tests.support.skips import need
 

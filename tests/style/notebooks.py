@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 
 @dataclass(frozen=True)

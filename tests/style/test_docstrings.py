@@ -15,7 +15,7 @@ import ast
 
 import pytest
 
-from tests.style.library import Function, Module, is_public, modules
+from tests.style.sources import Function, Module, is_public, modules
 
 TAUGHT = [*modules("linux"), *modules("primitives")]
 # A method with one of these names does what its class's page says.

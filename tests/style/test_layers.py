@@ -9,7 +9,7 @@ import ast
 
 import pytest
 
-from tests.style.library import PROJECT, Module, modules
+from tests.style.sources import PROJECT, Module, modules
 from tests.style.test_tools import says
 
 JUPYTER = {"IPython", "anywidget", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}

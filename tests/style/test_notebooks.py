@@ -7,8 +7,8 @@ import re
 import pytest
 
 from labkit.doctor import chapters as doctor
-from tests.style.library import PROJECT
 from tests.style.notebooks import Notebook, notebooks
+from tests.style.sources import PROJECT
 
 CHAPTERS = notebooks("notebooks")
 SOLUTIONS = notebooks("solutions")

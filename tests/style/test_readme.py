@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 README = PROJECT / "README.md"
 # A row of the reading order: | [name](path) | lines | ...

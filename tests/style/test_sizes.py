@@ -10,7 +10,7 @@ import ast
 
 import pytest
 
-from tests.style.library import Function, Module, body_lines, modules
+from tests.style.sources import Function, Module, body_lines, modules
 
 MODULE = 300
 FUNCTION = 40

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 
 def test_ruff_finds_no_mistake() -> None:

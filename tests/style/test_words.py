@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style.library import PROJECT, Module, modules
+from tests.style.sources import PROJECT, Module, modules
 
 # A thing with such a name has another one: find it.
 EMPTY_WORDS = {

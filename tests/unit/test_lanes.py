@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 MAKEFILE = """
 good: ; @echo good says so

@@ -16,7 +16,7 @@ from labkit.runtime.oci.command import VERBS, main
 from labkit.runtime.oci.ending import signal_number
 from labkit.runtime.oci.log import text_of
 from labkit.runtime.oci.script import write_script
-from tests.style.library import PROJECT
+from tests.style.sources import PROJECT
 
 
 def test_each_verb_has_its_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The library's own source, read once: modules, classes and functions as trees."""
+"""The project's own source, read once: modules, classes and functions as trees."""
 
 from __future__ import annotations
 
