@@ -1,8 +1,8 @@
 """One command in a container and in a virtual machine, side by side. Chapter 07.
 
-Both have the same files. The container is measured here, always. So is the virtual
-machine where there is QEMU and a Linux to boot; elsewhere a measurement made before is
-shown, and called recorded.
+Both have the same files. They are measured here where there is QEMU and a Linux to
+boot. Elsewhere a measurement of both that was made before is shown, and called
+recorded: one machine's container says nothing about another's virtual machine.
 
     python -m labkit.vm.beside      measure, and record it for those who can't
 """
@@ -44,25 +44,23 @@ class Took:
     """What a command said, and what it took.
 
     Args: answer; seconds [from the start to the command's end]; memory_bytes [at most;
-        0: not measured]; accelerator [of a virtual machine: kvm or tcg]; recorded [when
-        and where, "" for here and now].
+        0: not measured]; accelerator [of a virtual machine: kvm or tcg].
     """
 
     answer: str
     seconds: float
     memory_bytes: int
     accelerator: str = ""
-    recorded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The two, as a table; why the second one is only a recorded one."""
+    """The two, as a table; if it isn't from here and now, where it is from, and why."""
 
     argv: tuple[str, ...]
     container: Took
     machine: Took
-    why: str = ""
+    origin: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         # No figures: what is saved in a notebook is the same every day.
@@ -70,8 +68,8 @@ class Beside:
 
     def text(self) -> Text:
         """Return the table as text."""
-        lines = ["{:16}{:20}{:38}{}".format(*row).rstrip() for row in self._rows()]
-        return Text("\n".join([*lines, *self._origin()]))
+        lines = ["{:16}{:24}{:42}{}".format(*row).rstrip() for row in self._rows()]
+        return Text("\n".join([*lines, *self.origin]))
 
     def _repr_html_(self) -> str:
         from labkit.widgets.html import card, join, page, tag
@@ -84,25 +82,23 @@ class Beside:
             )
             for name, *row in self._rows()
         )
-        note = " · ".join(self._origin())
+        note = " · ".join(self.origin)
         title = "A container beside a virtual machine"
         return page(card("table", title, note, tag("table", tag("tbody", rows))))
 
     def _rows(self) -> list[tuple[str, ...]]:
         one, other = self.container, self.machine
-        how = [_WORDS[other.accelerator], *(["recorded"] if other.recorded else [])]
+        kinds = [[], [_WORDS[other.accelerator]]]
+        if self.origin:
+            kinds = [[*kind, "recorded"] for kind in kinds]
+        how = [f" ({', '.join(kind)})" if kind else "" for kind in kinds]
         answers = (one_line(took.answer, 18) for took in (one, other))
         return [
-            ("", "a container", f"a virtual machine ({', '.join(how)})", ""),
+            ("", f"a container{how[0]}", f"a virtual machine{how[1]}", ""),
             (" ".join(self.argv), *answers, ""),
             ("until it ended", *map(_time, (one, other)), _times(_SECONDS, one, other)),
             ("memory at most", *map(_size, (one, other)), _times(_BYTES, one, other)),
         ]
-
-    def _origin(self) -> list[str]:
-        if not self.machine.recorded:
-            return []
-        return [f"recorded: {self.machine.recorded}", f"not measured here: {self.why}"]
 
 
 def beside(argv: Sequence[str] = COMMAND) -> Beside:
@@ -120,10 +116,7 @@ def beside(argv: Sequence[str] = COMMAND) -> Beside:
     except HostError as impossible:
         if argv != COMMAND:
             raise
-        recorded = Took(**json.loads(RECORDED.read_text()))
-        return Beside(
-            argv, contained, recorded, f"{impossible.message}; {impossible.hint}"
-        )
+        return _recorded(contained, impossible)
 
 
 def in_container(argv: Sequence[str]) -> Took:
@@ -147,6 +140,8 @@ def in_machine(argv: Sequence[str]) -> Took:
 
     Raises: HostError when there is no QEMU, no Linux to boot, or no answer.
     """
+    if "LABKIT_VM" in os.environ:
+        raise HostError("this is a virtual machine already", "a machine of your own")
     kernel = places.artefact("vmlinux")
     if not kernel.exists():
         raise HostError(
@@ -165,11 +160,25 @@ def in_machine(argv: Sequence[str]) -> Took:
 
 def record() -> None:
     """Measure here, and write it down for those who can't."""
+    in_container(COMMAND)  # once for what is imported and made by the first one
     processors = len(os.sched_getaffinity(0))
     program = qemu_version().partition(" (")[0]
-    where = f"{date.today()}, {program}, {processors} processors"
-    fields = asdict(in_machine(COMMAND)) | {"recorded": where}
-    state.write(HostPath(str(RECORDED)), json.dumps(fields, indent=1) + "\n")
+    kept = {
+        "recorded": f"{date.today()}, {program}, {processors} processors",
+        "container": asdict(in_container(COMMAND)),
+        "machine": asdict(in_machine(COMMAND)),
+    }
+    state.write(HostPath(str(RECORDED)), json.dumps(kept, indent=1) + "\n")
+
+
+def _recorded(here: Took, impossible: HostError) -> Beside:
+    kept = json.loads(RECORDED.read_text())
+    origin = (
+        f"recorded: {kept['recorded']}",
+        f"here and now the container took {_time(here)}",
+        f"not measured here: {impossible.message}; {impossible.hint}",
+    )
+    return Beside(COMMAND, Took(**kept["container"]), Took(**kept["machine"]), origin)
 
 
 def _time(one: Took) -> str:

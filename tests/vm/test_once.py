@@ -61,5 +61,5 @@ def test_a_machine_that_dies_is_an_error_and_no_wait() -> None:
 
 
 def test_what_is_measured_here_is_not_called_recorded() -> None:
-    took = beside.in_machine(beside.COMMAND)
-    assert took.answer and took.accelerator and not took.recorded
+    shown = beside.beside()
+    assert shown.machine.answer and shown.machine.accelerator and not shown.origin

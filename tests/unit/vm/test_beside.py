@@ -39,7 +39,9 @@ def test_a_recorded_machine_is_called_so_and_the_reason_is_told(
     shown = beside.beside(beside.COMMAND)
     text = shown.text()
     recorded = json.loads(RECORDED.read_text())
-    assert recorded["accelerator"] in (KVM, TCG) and recorded["seconds"] > 0
+    assert recorded["machine"]["accelerator"] in (KVM, TCG)
+    assert recorded["machine"]["seconds"] > recorded["container"]["seconds"] > 0
+    assert "here and now the container took 20 ms" in text
     assert "recorded)" in text.splitlines()[0]
     assert f"recorded: {recorded['recorded']}" in text
     assert text.endswith(
