@@ -28,7 +28,7 @@ from labkit.runtime.burial import KIND
 from labkit.runtime.ending import ending_in
 from labkit.runtime.request import Request
 
-WANTED = ("", "memory", "pids", "freezer")
+WANTED = ("", "memory", "pids", "devices", "freezer")
 _CAREFUL = MS.NOSUID | MS.NODEV | MS.NOEXEC
 
 
@@ -83,10 +83,14 @@ class Parts:
 @contextmanager
 def parts(name: str, host: Host) -> Iterator[Parts]:
     """Make the layers of a container; its cgroup is made by its plan."""
-    every = places_of(f"labkit-{name}", host.cgroups)
-    places = tuple(place for place in every if place.controller in WANTED)
     with Overlay.create(name, (rootfs("alpine").path,)) as layers:
-        yield Parts(name, layers, places, host)
+        yield Parts(name, layers, places_for(name, host), host)
+
+
+def places_for(name: str, host: Host) -> tuple[Place, ...]:
+    """Return where a container's cgroup will be, in few trees: each costs time."""
+    every = places_of(f"labkit-{name}", host.cgroups)
+    return tuple(place for place in every if place.controller in WANTED)
 
 
 def directory_of(name: str) -> HostPath:
@@ -121,7 +125,7 @@ def said(name: str) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def nothing_is_left_of(one: Parts) -> bool:
+def nothing_is_left_of(one: Parts | Request) -> bool:
     """Say whether cgroup, record and socket of a container are gone."""
     socket = os.path.join(directory_of(one.name), "monitor.socket")
     there = [*one.groups, socket]

@@ -18,8 +18,7 @@ import pytest
 
 from labkit.host import Host, probe
 from labkit.linux.views import HostPath
-from labkit.plan import Plan, step
-from labkit.plan.channel import Channel
+from labkit.plan import Plan
 from labkit.primitives.clone import PutIntoCgroup
 from labkit.primitives.process import Exec
 from labkit.primitives.root import Chdir
@@ -27,7 +26,6 @@ from labkit.primitives.user import SetUser
 from labkit.runtime.attached import MOST_PENDING
 from labkit.runtime.ending import ending_in
 from labkit.runtime.fork_server import ForkServer, Monitored, ending_of
-from labkit.runtime.local_socket import MONITOR, connect_to
 from labkit.runtime.log import LONGEST, entries_in
 from labkit.runtime.request import Request
 from labkit.sweep import left, sweep
@@ -41,7 +39,6 @@ from tests.kernel.monitored import (
     said,
     simple,
 )
-from tests.kernel.standing import stand
 from tests.kernel.watching import becomes_true, children_of, is_gone
 from tests.support.skips import need
 
@@ -218,7 +215,7 @@ def limit_memory(one: Parts) -> object:
 
 
 class TestDeaths:
-    """Whoever is killed, at whatever step: nothing half-made is left."""
+    """Whoever is killed: nothing half-made is left. At each step: test_every_step."""
 
     def test_the_notebooks_death_changes_nothing(self, server: ForkServer) -> None:
         pid = os.fork()
@@ -290,53 +287,6 @@ class TestDeaths:
         box.kill()
         box.wait_until_gone()
 
-    def test_the_monitor_may_be_killed_at_every_step(
-        self, server: ForkServer, whole: Parts
-    ) -> None:
-        for request_index in places_to_stand(whole):
-            pid = asked_for(server, whole, request_index)
-            family = children_of(monitor_of(whole.name))
-            kill_monitor_of(whole.name)
-            assert becomes_true(lambda: all(map(is_gone, family)))  # noqa: B023
-            os.waitpid(pid, 0)
-            ending = ending_of(whole.name, directory_of(whole.name))
-            assert ending is not None and ending.lost, request_index
-            assert nothing_is_left_of(whole)
-
-    def test_the_notebook_may_be_killed_at_every_step(
-        self, server: ForkServer, whole: Parts
-    ) -> None:
-        for request_index in places_to_stand(whole):
-            pid = asked_for(server, whole, request_index)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            go_on(whole)
-            assert becomes_true(lambda: nothing_is_left_of(whole))
-            ending = ending_in(directory_of(whole.name))
-            assert ending is not None and ending.code == 7, request_index
-
-    def test_the_server_may_be_killed_at_every_step(
-        self, host: Host, whole: Parts, tmp_path: Path
-    ) -> None:
-        server = ForkServer.at(HostPath(str(tmp_path)))
-        with contextlib.ExitStack() as stack:
-            # Each stands at another step when their server dies.
-            every = {
-                index: stack.enter_context(parts(f"stands{index}", host))
-                for index in places_to_stand(whole)
-            }
-            askers = [asked_for(server, one, index) for index, one in every.items()]
-            victim = server.pid
-            os.kill(victim, signal.SIGKILL)
-            assert becomes_true(lambda: is_gone(victim))
-            for index, one in every.items():
-                go_on(one)
-                assert becomes_true(lambda: nothing_is_left_of(one)), index  # noqa: B023
-                ending = ending_in(directory_of(one.name))
-                assert ending is not None and ending.code == 7, index
-            for pid in askers:
-                os.waitpid(pid, 0)
-
     def test_the_monitor_may_be_killed_at_any_moment(
         self, server: ForkServer, whole: Parts
     ) -> None:
@@ -358,11 +308,6 @@ class TestDeaths:
             assert becomes_true(lambda: nothing_is_left_of(whole))
 
 
-def places_to_stand(one: Parts) -> range:
-    """Return the places between the steps inside: behind Clone, up to the last."""
-    return range(3, len(one.plan(SLEEP)))
-
-
 @pytest.fixture
 def set_uid_program(host: Host, as_root: None) -> Iterator[str]:
     """A program that runs as root whoever starts it, where everybody can."""
@@ -380,32 +325,6 @@ def as_somebody(name: str, argv: list[str]) -> Request:
     """Return a request for a program that an ordinary user starts."""
     plan = Plan(Chdir("/"), SetUser(1000, 1000, ()), Exec(argv))
     return replace(simple(name, argv), plan=plan)
-
-
-def go_on(one: Parts) -> None:
-    """Say a word to a container that stands; return when it has ended."""
-    channel = Channel(connect_to(f"{directory_of(one.name)}/{MONITOR}"))
-    channel.send({"word": "attach", "stdin": True})
-    channel.receive()
-    with channel.take() as streams:
-        streams.sendall(b"\n")
-        while streams.recv(4096):
-            pass
-
-
-def asked_for(server: ForkServer, one: Parts, index: int) -> int:
-    """Have another process ask for a container that stands; return its pid.
-
-    Returns when the container stands.
-    """
-    Path(directory_of(one.name), "log").unlink(missing_ok=True)
-    steps = one.plan(["sh", "-c", "exit 7"]).steps
-    plan = Plan(*steps[:index], step(stand), *steps[index:])
-    pid = os.fork()
-    if pid == 0:
-        start_and_leave(server, plan, one)
-    assert becomes_true(lambda: "standing" in said(one.name)), index
-    return pid
 
 
 def start_and_leave(server: ForkServer, plan: Plan, one: Parts) -> None:

@@ -44,6 +44,12 @@ def children_of(pid: int) -> list[int]:
     ]
 
 
+def descendants_of(pid: int) -> list[int]:
+    """Return the children of a process, their children, and so on."""
+    children = children_of(pid)
+    return children + [one for child in children for one in descendants_of(child)]
+
+
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Press Ctrl-C while the block runs, or soon after it."""
