@@ -3,8 +3,10 @@
 Each is a file of its own, written before anything is made in Linux; so whoever looks
 later, after a kill -9 too, knows whose address, port, rule and bridge that was.
 
-    owner    the process that asked for it; when it has ended, the lease is over
+    owner    the process that asked for it
     pid      the container's first process, from its start on
+
+When both have ended, the lease is over: a container with a monitor outlives its owner.
 
 Reading order: Endpoint, Lease, leases, on.
 """
@@ -67,8 +69,8 @@ class Lease:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that asked for it is there."""
-        return self.owner_start == start_time(self.owner) != 0
+        """Whether the process that asked for it is there, or its container runs."""
+        return self.owner_start == start_time(self.owner) != 0 or self.runs
 
     @property
     def runs(self) -> bool:

@@ -63,6 +63,7 @@ class Service:
             self._watch_owner(lease)
             if lease.runs:
                 await self._open(lease)
+                self._watch_container(lease)
         await self._settle()
 
     async def answer(
@@ -112,7 +113,7 @@ class Service:
         lease = room.lease.started(lease.pid)
         lease.write()
         await room.started(lease)
-        self._watch(lease.pid, lease.pid_start, self._ended)
+        self._watch_container(lease)
 
     async def _release(self, name: str) -> None:
         await self._close(name)
@@ -164,6 +165,9 @@ class Service:
     def _watch_owner(self, lease: Lease) -> None:
         self._watch(lease.owner, lease.owner_start, self._owner_ended)
 
+    def _watch_container(self, lease: Lease) -> None:
+        self._watch(lease.pid, lease.pid_start, self._ended)
+
     def _watch(self, pid: int, start: int, then: Callable[[], Awaitable[None]]) -> None:
         if (pid, start) in self._watched:
             return
@@ -191,6 +195,7 @@ class Service:
             for name, room in tuple(self.rooms.items()):
                 if room.lease.pid and not room.lease.runs:
                     await self._close(name)
+                    self._forget_without_owner(name)
             await self._settle()
 
     async def _owner_ended(self) -> None:
@@ -201,6 +206,12 @@ class Service:
                     await self._close(lease.container)
             self._forget_the_gone()
             await self._settle()
+
+    def _forget_without_owner(self, name: str) -> None:
+        lease = Lease.of(name)
+        if lease is not None and not lease.alive:
+            lease.forget()
+            self._forget_the_gone()
 
     def _tidy_later(self) -> None:
         if self._tidying is not None:

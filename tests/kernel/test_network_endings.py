@@ -10,16 +10,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from labkit import Container, Plan, step
+from labkit import CLONE, Container, Exec, Plan, step
 from labkit.errors import HostError, LabError
+from labkit.host import probe
 from labkit.linux import Linux
-from labkit.network import Network, client
+from labkit.network import Network, Wish, attach, client
 from labkit.network.leases import Lease, leases
+from labkit.primitives.clone import Clone
+from labkit.runtime.fork_server import ForkServer
 from labkit.sweep import left, sweep
+from tests.kernel.monitored import monitor_of, simple
 from tests.kernel.playing_host import page
 from tests.kernel.probed_once import container
 from tests.kernel.test_network import SERVE, address, listens, said
@@ -28,6 +33,14 @@ from tests.support.ours import ours
 
 pytestmark = pytest.mark.usefixtures("as_root")
 PORT = 28100
+SLEEP = ("sleep", "1000")
+
+
+def ask_for_one_with_a_network(server: ForkServer, name: str) -> None:
+    """Be a notebook that has a container watched, and is killed when that runs."""
+    wired = attach(name, Wish()).wire(Plan(Clone(CLONE.NEWNET), Exec(list(SLEEP))))
+    server.start(replace(simple(name, SLEEP), plan=wired))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
@@ -46,6 +59,10 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def is_there(link: str) -> bool:
+    return link in {name for _, name in socket.if_nameindex()}
 
 
 def network_process() -> int:
@@ -101,6 +118,32 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert becomes_true(lambda: not client.answers())
     sweep()  # the layers and the cgroup, as ever
     assert becomes_true(lambda: ours() - before == set())
+
+
+def test_a_container_with_a_monitor_keeps_its_network_when_its_notebook_is_killed(
+    server: ForkServer,
+) -> None:
+    notebook = os.fork()
+    if notebook == 0:
+        try:
+            ask_for_one_with_a_network(server, "lasting")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(notebook, 0)[1]) == -signal.SIGKILL
+    for _ in range(3):  # it has heard of a death when it has answered
+        client.ask("release", "nobody")
+    lease = Lease.of("lasting")
+    assert lease is not None and lease.runs and not sweep(probe()).text().count("lease")
+    cable = lease.endpoints[0].near
+    os.kill(network_process(), signal.SIGKILL)  # the next one goes on with it
+    with web() as box:
+        there = Path(f"/proc/{lease.pid}/net/dev").read_text()
+        assert "eth0" in there and is_there(cable)
+        os.kill(lease.pid, signal.SIGKILL)
+        assert becomes_true(lambda: Lease.of("lasting") is None)
+        assert box.running
+    assert becomes_true(lambda: monitor_of("lasting") == 0)
+    assert becomes_true(lambda: not is_there(cable))
 
 
 def test_the_networks_process_is_killed_and_the_next_start_mends_it() -> None:
