@@ -33,8 +33,9 @@ def ours() -> frozenset[str]:
         return frozenset(_processes())
     cgroup_lines = (f"cgroup {path}" for path in cgroups())
     lines = chain(
-        _mounts(), cgroup_lines, _processes(), _links(), _rules(), _directories()
-    )
+        _mounts(), cgroup_lines, _trees(), _processes(), _links(), _rules(),
+        _directories(),
+    )  # fmt: skip
     return frozenset(line for line in lines if not _is_in_another_runs_state(line))
 
 
@@ -52,6 +53,20 @@ def cgroups() -> Iterator[str]:
                 directories.clear()
             if PREFIX in path.removeprefix(top):
                 yield path
+
+
+def _trees() -> Iterator[str]:
+    # One with a group that wasn't removed stays, unmounted: every process is in it.
+    for tree, _ in _groups(os.getpid()):
+        if PREFIX in tree:
+            yield f"cgroup tree {tree}"
+
+
+def _groups(pid: int) -> Iterator[tuple[str, str]]:
+    # cgroups(7): a tree's number, its controllers or its name, and where a process is.
+    for line in _read(pid, "cgroup").splitlines():
+        _, tree, path = line.split(":", 2)
+        yield tree, path
 
 
 def _mounts() -> Iterator[str]:
@@ -109,10 +124,14 @@ def _looks_ours(pid: int) -> bool:
     return (
         mark in _read(pid, "environ").split("\0")
         or _read(pid, "auxv") == _read(os.getpid(), "auxv")
-        or (BESIDE not in os.environ and PREFIX in _read(pid, "cgroup"))
+        or (BESIDE not in os.environ and _is_in_a_group_of_ours(pid))
         or (_mount_namespace(pid) != _mount_namespace(os.getpid())
             and os.environ.get("LABKIT_STATE", PREFIX) in _read(pid, "mountinfo"))
     )  # fmt: skip
+
+
+def _is_in_a_group_of_ours(pid: int) -> bool:
+    return any(PREFIX in path for _, path in _groups(pid))
 
 
 def _line_of(pid: int, parents: dict[int, int]) -> set[int]:
