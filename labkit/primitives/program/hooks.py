@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from labkit.errors import ContainerFailed, SyscallError
+from labkit.linux.flags import PR
 from labkit.linux.privilege_flags import CLOSE_RANGE
 from labkit.linux.syscalls import Linux
 from labkit.plan.step import Step, Where
@@ -92,17 +93,21 @@ def _run_all(linux: Linux, step: RunHooks | RunHooksInside, pid: int) -> None:
 def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) -> None:
     """Run one program to its end, with the container's state on its stdin.
 
+    It ends with this process: a half-made container has no program of a hook that goes
+    on. What it has left to itself, a daemon for instance, stays.
+
     Args: moment [for the error]; state [OCI runtime, State].
     Raises: ContainerFailed when it can't be started, fails, or takes too long: then it
         is killed.
     Needs: nothing.
-    Kernel: fork(2), execve(2), waitpid(2).
+    Kernel: fork(2), execve(2), waitpid(2); prctl(2), PR_SET_PDEATHSIG.
     """
     state_fd, output_fd = (linux.memfd_create(f"labkit-{n}") for n in ("state", "said"))
     linux.write(state_fd, json.dumps(state).encode())
     linux.lseek(state_fd, 0)
-    pid = linux.fork()
+    me, pid = os.getpid(), linux.fork()
     if pid == 0:
+        _end_with(me, linux)
         _become(linux, hook, state_fd, output_fd)
         return  # only a rehearsal comes here
     how = _end_of(linux, pid, hook.timeout_s)
@@ -116,6 +121,13 @@ def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) ->
             "run it by hand, with the container's state on its stdin",
             meaning=f"the last that it said: {said[-1] if said else 'nothing'}",
         )
+
+
+def _end_with(parent: int, linux: Linux) -> None:
+    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+    # It died before that, unless this is a rehearsal, in which nobody forks.
+    if os.getppid() != parent != os.getpid():
+        os._exit(_NO_PROGRAM)
 
 
 def _become(linux: Linux, hook: Hook, state_fd: int, output_fd: int) -> None:
