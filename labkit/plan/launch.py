@@ -182,10 +182,11 @@ class Launched:
             self._met = message["passes"]
 
     def _succeed(self, index: int, pidfd: int) -> None:
-        old = self.pid
+        # When the old one has left, by itself, the new one has the parent that stays.
+        _ends(self.pidfd, _PATIENCE_S)
+        _reap(self.pid, os.WNOHANG)
         os.close(self.pidfd)
         self.pid, self.pidfd = _pid_of(pidfd), pidfd
-        _reap(old, 0)  # it leaves by itself
         self._forked = index + 1
         self._apply_meanwhile()
 

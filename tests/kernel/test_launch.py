@@ -23,6 +23,7 @@ from labkit.primitives.cgroups import Cgroup, Unified
 from labkit.primitives.cgroups.hierarchy import PREFIX
 from labkit.primitives.clone import CatchUp, Clone, PutIntoCgroup
 from labkit.primitives.namespaces import SetHostname, Unshare
+from labkit.primitives.parent_death import EndWithParent
 from labkit.primitives.process import Exec, Fork
 from labkit.primitives.root import Chdir
 from labkit.primitives.start_gate import AwaitStart
@@ -186,6 +187,33 @@ def as_subreaper(plan: Plan) -> None:
     assert children_of(os.getpid()) == [launched.pid]
     launched.kill()
     assert children_of(os.getpid()) == []
+
+
+class LingeringFork(Fork):
+    """Fork; the old process takes its time to leave."""
+
+    def apply(self, linux: Linux) -> int | None:
+        pid = super().apply(linux)
+        if pid:
+            time.sleep(0.3)
+        return pid
+
+
+def test_who_forks_under_a_monitor_ends_with_that_and_not_with_the_process_before() -> (
+    None
+):
+    # As tied() has it: the inside is the launcher's sibling, and forks once more.
+    again = [LingeringFork(), CatchUp(), EndWithParent()]
+    plan = Plan(Clone(CLONE.PARENT), *again, SLEEP)
+
+    def monitors() -> None:
+        Linux(forked=True).prctl(PR.SET_CHILD_SUBREAPER, 1)
+        assert succeeds(lambda: launch(plan))
+        (inside,) = (pid for pid in children_of(os.getpid()) if not is_gone(pid))
+        assert names_of([inside]) == ["sleep"]
+        os.kill(inside, signal.SIGKILL)
+
+    assert succeeds(monitors)
 
 
 class TestTheStartGate:
