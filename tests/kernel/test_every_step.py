@@ -43,7 +43,8 @@ from tests.kernel.monitored import (
 from tests.kernel.stopped import Stop, Stopped, stops_of
 from tests.kernel.watching import PATIENCE_S, becomes_true, descendants_of, is_gone
 
-pytestmark = pytest.mark.usefixtures("as_root")
+# Hundreds of containers: minutes, under emulation.
+pytestmark = [pytest.mark.usefixtures("as_root"), pytest.mark.timeout(600)]
 PROGRAM = ("sh", "-c", "echo still; exit 7")
 FIRST_ID = 200_000
 AT_ONCE = 20  # containers that stand when their server is killed
