@@ -12,6 +12,7 @@ container that one chapter starts is there in the next.
 
     settings, places    what can be chosen; where everything lies
     build               the artefacts: package, vmlinux, modules, initramfs, root image
+    agents_imports      what the agent imports, in one file of that image
     machine, virtual_machine, qmp    a QEMU, and how one talks to it
     saved_state, clock  a VM that has booted already, kept in a file; its clock
     boot, accelerator   from a saved state or cold; KVM or emulation

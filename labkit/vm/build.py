@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 ARTEFACTS = ("vmlinux", "initramfs.img", "root.img", "scratch.img")
 MANIFEST = "build.json"
 # Changes with what this module makes, where nothing else would show it.
-FORMAT = 4
+FORMAT = 5
 _WORKSPACE = ".build-"
 _OF_THE_KERNEL = ("format", "kernel", "modules")
 _SCRATCH_BYTES = 1 << 30  # sparse: takes what is written
@@ -130,7 +130,7 @@ def _make_kernel(settings: Settings, workspace: Path, say: Say) -> None:
     say("Linux: unpacking the kernel and its modules")
     (workspace / "vmlinux").write_bytes(unpack_kernel(kernel))
     program = busybox(HostPath(str(_empty(workspace / "busybox"))), say)
-    archive = fixed_part(Path(program.path), in_load_order(modules))
+    archive = fixed_part(Path(program.path), in_load_order(modules), modules.name)
     (workspace / "initramfs.img").write_bytes(archive)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import importlib.util
 import marshal
 import struct
+import sys
 from pathlib import Path
 
-_HEADER = 16
+HEADER = 16
 _UNCHECKED = 0b01  # bit 0: by hash; bit 1, not set: and the hash is checked
 
 
@@ -38,5 +39,18 @@ def _cached(source: Path, size: int) -> bytes:
     except OSError:
         return b""  # never imported here, or not ours to read
     expected = struct.pack("<III", 0, int(source.stat().st_mtime), size & 0xFFFFFFFF)
-    fits = data[:_HEADER] == importlib.util.MAGIC_NUMBER + expected
-    return data[_HEADER:] if fits else b""
+    fits = data[:HEADER] == importlib.util.MAGIC_NUMBER + expected
+    return data[HEADER:] if fits else b""
+
+
+def in_the_cache(source: Path) -> bytes:
+    """Return the code that lies beside a source, b"" when there is none.
+
+    Args: source [a .py file; what is beside it is taken as it is].
+    """
+    cache = source.parent / "__pycache__"
+    name = f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+    try:
+        return (cache / name).read_bytes()[HEADER:]
+    except FileNotFoundError:
+        return b""

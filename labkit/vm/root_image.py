@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labkit.errors import HostError
+from labkit.vm.agents_imports import add_imports
 from labkit.vm.file_closure import Closure
 from labkit.vm.python_files import add_python, compile_all
 
@@ -80,6 +81,7 @@ def make_root_image(image: Path, workspace: Path, say: Say) -> None:
     fill(Closure(root))
     say("root image: byte code")
     compile_all(root)
+    add_imports(root)
     say(f"root image: packing it with {packer[0]}")
     _pack(packer, root, image)
 

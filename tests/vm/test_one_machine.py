@@ -35,6 +35,35 @@ def test_every_chapter_is_real_there(notebook: Start) -> None:
     assert notebook().run(code) == "0"
 
 
+# A module, and what a program does that needs it.
+ASKED = {
+    "dummy": "unshare -n ip link add type dummy",
+    "veth": "unshare -n ip link add type veth",
+    "vxlan": "unshare -Urn ip link add asked type vxlan id 1 dstport 4789",
+    "br_netfilter": "unshare -n ip link add type bridge",
+    "sch_netem": "unshare -n tc qdisc add dev lo root netem",
+    "nft_masq": "unshare -n nft 'add table ip t; add chain ip t c {type nat hook"
+    " postrouting priority 100;}; add rule ip t c masquerade'",
+    "tun": "true <>/dev/net/tun",
+    "fuse": "true </dev/fuse",
+    "loop": "true </dev/loop-control",
+    "squashfs": "mount -t squashfs /dev/null /mnt || true",
+}
+
+
+def test_linux_loads_a_module_when_a_program_asks(notebook: Start) -> None:
+    code = (
+        "import subprocess\n"
+        "loaded = lambda: {row.split()[0] for row in open('/proc/modules')}\n"
+        f"asked = {ASKED!r}\n"
+        "print(sorted(set(asked) & loaded()))\n"
+        "for command in asked.values():\n"
+        "    subprocess.run(command, shell=True, check=True, capture_output=True)\n"
+        "print(sorted(set(asked) - loaded()))"
+    )
+    assert notebook().run(code).splitlines() == ["[]", "[]"]
+
+
 def test_two_notebooks_share_a_machine(
     notebook: Start, vm: Callable[[], Running]
 ) -> None:

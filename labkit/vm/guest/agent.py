@@ -174,16 +174,14 @@ def _child_signals() -> int:
     return read_fd
 
 
-def main() -> None:
-    """Import everything, say so, serve."""
+def main(missing: list[str]) -> None:
+    """Say that everything is imported, and serve.
+
+    Args: missing [what couldn't be imported].
+    """
     # As systemd does on every other machine: new mounts are seen in all namespaces,
     # which is why a container's plan begins with MakePrivate("/").
     Linux(forked=True).mount(None, "/", None, MS.REC | MS.SHARED)
     agent = Agent(open_port())
-    missing = zygote.import_all()
     agent.say("ready", missing=missing)
     agent.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -20,9 +20,16 @@ from labkit.packages.apt import Apt
 from labkit.vm import build, cpio
 from labkit.vm.byte_code import unchecked
 from labkit.vm.file_closure import Closure
+from labkit.vm.guest.one_file import LABKIT
 from labkit.vm.initramfs import code_part, code_stamp
 from labkit.vm.kernel_image import unpack_kernel
-from labkit.vm.modules import in_load_order, without_signature
+from labkit.vm.modules import (
+    KernelModule,
+    in_load_order,
+    index,
+    without_sections,
+    without_signature,
+)
 from labkit.vm.python_files import distributions
 from labkit.vm.settings import Settings
 from labkit.vm.sparse import copy, hollow
@@ -77,6 +84,43 @@ def test_a_module_loses_its_signature_and_nothing_else() -> None:
     signed = b"\x7fELF..." + signature + about + b"~Module signature appended~\n"
     assert without_signature(signed) == b"\x7fELF..."
     assert without_signature(b"\x7fELF...") == b"\x7fELF..."
+
+
+def test_what_modprobe_reads_names_needs_and_aliases() -> None:
+    modules = [
+        KernelModule("bottom", b"\0depends=\0"),
+        KernelModule("middle", b"\0alias=fs-middle\0alias=fs-*\0depends=bottom\0"),
+        KernelModule("top", b"\0depends=built-in,bottom,middle\0"),
+    ]
+    assert index(modules) == {
+        "modules.dep": "bottom.ko:\nmiddle.ko: bottom.ko\n"
+        "top.ko: middle.ko bottom.ko\n",
+        "modules.alias": "alias fs-middle middle\nalias fs-* middle\n",
+    }
+
+
+def test_a_bridges_filter_comes_with_the_bridge() -> None:
+    modules = [KernelModule("br_netfilter", b"\0depends=\0")]
+    assert "alias rtnl-link-bridge br_netfilter\n" in index(modules)["modules.alias"]
+
+
+def test_a_section_loses_its_name_and_nothing_else() -> None:
+    program = Path(sys.executable).read_bytes()
+    changed = without_sections(program, (b".text", b".data"))
+    before, after = section_names(program), section_names(changed)
+    assert {".text", ".data", ".bss"} <= set(before)
+    gone = [name if name not in (".text", ".data") else "" for name in before]
+    assert after == gone
+
+
+def section_names(program: bytes) -> list[str]:
+    """Return the names of an ELF file's sections, one of them the names' own."""
+    table, size, count, names = struct.unpack_from("<40xQ10xHHH", program)
+    rows = [
+        struct.unpack_from("<I20xQ", program, table + n * size) for n in range(count)
+    ]
+    text = program[rows[names][1] :]
+    return [text[start : text.index(b"\0", start)].decode() for start, _ in rows]
 
 
 def test_a_package_without_modules_is_refused(tmp_path: Path) -> None:
@@ -143,6 +187,27 @@ def test_labkits_code_is_in_the_archive_with_its_path(tmp_path: Path) -> None:
     names = [name for name, _, _ in entries(code_part(tmp_path))]
     assert f"layer{tmp_path}/module.py" in names
     assert [name for name in names if name.endswith(".pyc")]
+
+
+def test_labkits_byte_code_is_in_one_file_too(tmp_path: Path) -> None:
+    package = tmp_path / "course"
+    (package / "tasks").mkdir(parents=True)
+    for name in ("__init__", "card", "tasks/__init__"):
+        (package / f"{name}.py").write_text(f"WHERE = {name!r}")
+    [data] = [data for name, _, data in entries(code_part(package)) if LABKIT in name]
+    found = {}
+    for name, (path, is_package, code) in marshal.loads(data).items():
+        said: dict[str, str] = {}
+        exec(marshal.loads(code), said)
+        assert path == str(package / f"{said['WHERE']}.py")
+        found[name] = is_package
+    assert found == {"course": True, "course.card": False, "course.tasks": True}
+
+
+def test_labkits_code_is_compiled_once(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("1")
+    code_part(tmp_path)
+    assert len(list(tmp_path.glob("__pycache__/module.*.pyc"))) == 1
 
 
 def test_a_change_of_the_code_is_seen(tmp_path: Path) -> None:
