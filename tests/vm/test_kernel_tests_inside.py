@@ -1,7 +1,8 @@
 """The tests of the primitives once more, in the lab VM: there with cgroup version 2.
 
-All of the primitives; and of the exercises' checks, which run outside with three seeds
-and every mistake, one seed, and the mistakes of chapters where the versions differ.
+All of the primitives, and a runtime's plans with them. Of the exercises' checks, which
+run outside with three seeds and every mistake, one seed, and the mistakes of chapters
+where the versions differ. Of the deaths at every step, the monitor's, with one plan.
 
 `make test-vm-kernel` runs them alone; LABKIT_VM_TESTS names some of them, as pytest's
 arguments: LABKIT_VM_TESTS="tests/kernel/test_mounts.py -k bind --durations=9".
@@ -18,16 +19,19 @@ import pytest
 from tests.notebooks.nbval_run import PROJECT
 from tests.vm.notebook import Notebook
 
-# The tests of the primitives of the first chapters. Not those of runtime, images and
-# networks, which take longer than all others together under emulation, nor the book of
-# escapes, whose walls are taken away only here: LABKIT_VM_TESTS="tests/kernel
-# tests/escapes" has them. Of the exercises' checks, those that ask Linux.
+# Not those of images, networks, labkit-oci and most of what may be killed, which take
+# longer than all others together under emulation, nor the book of escapes, whose walls
+# are taken away only here: LABKIT_VM_TESTS="tests/kernel tests/escapes" has them.
 FILES = """
     cgroups cgroups_v2 child child_endings child_interrupts container devices hints
-    idmap masks mounts namespaces overlay process root rootfs_runs sweep trials checks
+    idmap launch masks mounts namespaces overlay privileges process root rootfs_runs
+    runtime_plan runtime_users sealed sweep trials checks every_step
 """.split()  # noqa: SIM905  a list of words
 EVERYTHING = " ".join(f"tests/kernel/test_{name}.py" for name in FILES)
-EVERYTHING += " -k 'not test_checks or test_the_solution_passes'"
+EVERYTHING += (
+    " -k '(not test_checks or test_the_solution_passes)"
+    " and (not test_every_step or test_the_monitor and layers)'"
+)
 TESTS = os.environ.get("LABKIT_VM_TESTS", EVERYTHING)
 TESTS_S = 1500.0
 # What a machine with version 2 and without a package index can't have. With
