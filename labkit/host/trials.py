@@ -17,9 +17,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import threading
 import time
 import warnings
+from _thread import get_native_id
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial, reduce
@@ -86,7 +86,7 @@ def attempt(who: Who) -> Trials:
     Needs: nothing; that is the point.
     Kernel: unshare(2), mount(2), pivot_root(2).
     """
-    if threading.current_thread() is not threading.main_thread():
+    if get_native_id() != os.getpid():
         raise HostError(
             "labkit.host.probe(): called outside the main thread",
             "probe once in the main thread and hand the Host to the others",

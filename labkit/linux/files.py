@@ -262,8 +262,8 @@ class Files(Caller):
             self.close(fd)
         return b"".join(parts).decode(errors="surrogateescape")
 
-    def write_file(self, path: str, text: str) -> None:
-        """Write a text into an existing file by one write(2): open, write, close.
+    def write_file(self, path: str, *texts: str) -> None:
+        """Write each text into an existing file by one write(2): open, write, close.
 
         One write, because a cgroup file or an id map takes its value in one piece.
 
@@ -271,16 +271,20 @@ class Files(Caller):
         Needs: what the file asks for.
         Kernel: open(2), write(2), close(2).
         """
-        data = text.encode(errors="surrogateescape")
         fd = self.open(path, O.WRONLY)
+        try:
+            for text in texts:
+                self._write_one(fd, path, text.encode(errors="surrogateescape"))
+        finally:
+            self.close(fd)
+
+    def _write_one(self, fd: int, path: str, data: bytes) -> None:
         try:
             self.write(fd, data)
         except SyscallError as refused:
             # The file's name says more than a descriptor's number: hints go by it.
             call = f'write("{_without_pid(path)}", {DATA.show(data)})'
             raise syscall_error(call, refused.errno or 0) from None
-        finally:
-            self.close(fd)
 
 
 def _without_pid(path: str) -> str:

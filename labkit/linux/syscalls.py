@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.errors import SyscallError, WrongProcess
-from labkit.linux.call import Call
+from labkit.linux.call import Call, Caller
 from labkit.linux.files import Files
 from labkit.linux.mounting import Mounting
 from labkit.linux.network import Network
@@ -73,13 +73,13 @@ class Linux(Processes, Privileges, Network, Mounting, Files, Walking):
         self.inside, self.forked = inside, forked
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        if name in CHANGE_THE_CALLER and not self.forked:
+        if not self.forked and name in CHANGE_THE_CALLER:
             raise WrongProcess(
                 f"{TABLE[name].text(arguments)}: not in this process",
                 "put the step into a plan: Plan(step).fork() changes a child instead",
                 meaning="it would change the notebook itself, for every later cell",
             )
-        return super()._call(name, *arguments)
+        return Caller._call(self, name, *arguments)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

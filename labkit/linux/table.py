@@ -13,6 +13,7 @@ import _socket  # socket without its many names: a container's start waits for i
 import ctypes
 import errno
 import fcntl
+import operator
 import os
 import select
 import signal
@@ -110,8 +111,9 @@ def _checked(symbol: Any, kinds: tuple[Kind, ...], *first: int) -> Callable[...,
     encoders = tuple(kind.encode for kind in kinds)
 
     def call(*arguments: Any) -> int:
-        given = zip(encoders, arguments, strict=True)
-        result: int = symbol(*first, *[encode(argument) for encode, argument in given])
+        if len(arguments) != len(encoders):
+            raise TypeError(f"{len(encoders)} arguments wanted, {len(arguments)} given")
+        result: int = symbol(*first, *map(operator.call, encoders, arguments))
         if result == -1:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))

@@ -73,6 +73,25 @@ class Family:
         return True
 
 
+def pid_of(pidfd: int) -> HostPid:
+    """Return whose descriptor it is, as this process counts, whoever sent it.
+
+    Kernel: proc_pid_fdinfo(5), pidfd_open(2).
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return HostPid(int(fields["Pid"]))
+
+
+def take_status(pid: HostPid, options: int) -> None:
+    """Wait for a process, unless it has become another one's child (ECHILD).
+
+    Args: options [os.WNOHANG: don't wait, only take the status of one that ended].
+    """
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, options)
+
+
 def end_children(timeout_s: float = 2.0) -> bool:
     """Kill this process's children, and theirs; say whether they are gone.
 

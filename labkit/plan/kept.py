@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -48,6 +49,10 @@ def from_place(place: Any) -> Callable[..., Any]:
 
 def _module(file: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location("_kept", file)
+    if sys.flags.no_site:  # a fork server: only here somebody may want other packages
+        import site
+
+        site.main()
     try:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)

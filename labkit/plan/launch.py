@@ -36,6 +36,7 @@ from labkit.linux.syscalls import Linux, Timed
 from labkit.linux.views import HostPid
 from labkit.plan.channel import Channel, Message
 from labkit.plan.events import Event, event_from_json, event_of
+from labkit.plan.family import pid_of, take_status
 from labkit.plan.inside import applied, perform
 from labkit.plan.launch_inside import Inside
 from labkit.plan.plan import Plan
@@ -43,6 +44,7 @@ from labkit.plan.step import Step, Where
 
 Stdio = tuple[int, int, int]
 OnEvent = Callable[[Event], None]
+OnBirth = Callable[[HostPid], None]
 
 # A killed process may still have to give back its memory; a frozen one dies later.
 _PATIENCE_S = 4.0
@@ -56,20 +58,22 @@ def launch(
     until: type[Step] | None = None,
     subscriber: OnEvent | None = None,
     stdio: Stdio | None = None,
+    born: OnBirth | None = None,
 ) -> Launched:
     """Apply a plan in a new process, and return when a program sits in it.
 
     Args: plan [in a right order: `plan.check()` is the caller's]; until [a type of
         step: return when the inside stands before it; it ends with this process as long
         as it stands]; subscriber [called with each event, in batches]; stdio
-        [three descriptors for the inside; None: it shares the caller's].
+        [three descriptors for the inside; None: it shares the caller's]; born [called
+        with the inside's pid as soon as it is there, while it applies its steps].
     Raises: what a step raised, with `.step`; the inside is dead then.
         ChildLost when it died without a word.
     Needs: one thread; what the steps need.
     """
     launched = Launched(plan.steps, until, subscriber)
     try:
-        launched.begin(stdio)
+        launched.begin(stdio, born)
     except BaseException:
         launched.kill()
         raise
@@ -94,12 +98,14 @@ class Launched:
         self.standing = False  # whether the inside stands before a step of type `until`
         self._exec = _Announced(0, [])
 
-    def begin(self, stdio: Stdio | None) -> None:
+    def begin(self, stdio: Stdio | None, born: OnBirth | None) -> None:
         """Apply steps until the inside stands, or is a program."""
         places = (i for i, s in enumerate(self._steps) if s.where is Where.INSIDE)
         first = next(places, len(self._steps))
         self._apply_outside(first)
         self._make_inside(first, stdio)
+        if born is not None:
+            born(self.pid)
         self._serve()
 
     def leave(self) -> None:
@@ -129,7 +135,7 @@ class Launched:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             select.select([self.pidfd], [], [], _PATIENCE_S)
-            _reap(self.pid, os.WNOHANG)
+            take_status(self.pid, os.WNOHANG)
             self.close()
 
     def close(self) -> None:
@@ -141,7 +147,8 @@ class Launched:
     def _make_inside(self, first: int, stdio: Stdio | None) -> None:
         ours, self._channel = Channel.pair()
         told = self._subscriber is not None
-        inside = Inside(self._steps, self._channel, self._until, told=told)
+        linux = Linux(forked=True)
+        inside = Inside(self._steps, self._channel, self._until, told=told, linux=linux)
         # A plan that begins by making a process needs no other one before it.
         forks = first < len(self._steps) and self._steps[first].forks
         pid = self._apply(first) if forks else os.fork()
@@ -184,9 +191,9 @@ class Launched:
     def _succeed(self, index: int, pidfd: int) -> None:
         # When the old one has left, by itself, the new one has the parent that stays.
         _ends(self.pidfd, _PATIENCE_S)
-        _reap(self.pid, os.WNOHANG)
+        take_status(self.pid, os.WNOHANG)
         os.close(self.pidfd)
-        self.pid, self.pidfd = _pid_of(pidfd), pidfd
+        self.pid, self.pidfd = pid_of(pidfd), pidfd
         self._forked = index + 1
         self._apply_meanwhile()
 
@@ -283,18 +290,5 @@ def _lost(step: Step) -> ChildLost:
     return ChildLost(f"the inside died in or after: {step.describe()}", hint)
 
 
-def _pid_of(pidfd: int) -> HostPid:
-    # proc_pid_fdinfo(5): as the reader's PID namespace counts, whoever sent it.
-    with open(f"/proc/self/fdinfo/{pidfd}") as file:
-        fields = dict(line.split(":", 1) for line in file)
-    return HostPid(int(fields["Pid"]))
-
-
 def _ends(pidfd: int, timeout_s: float) -> bool:
     return bool(select.select([pidfd], [], [], timeout_s)[0])
-
-
-def _reap(pid: HostPid, options: int) -> None:
-    # ECHILD: it has become another process's child.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, options)

@@ -28,7 +28,8 @@ class Inside:
     """What the process that becomes the container knows while steps are applied.
 
     Args: steps; channel [to the outside]; until [a type of step before which the inside
-        waits for a word]; told [whether somebody wants to hear of each step].
+        waits for a word]; told [whether somebody wants to hear of each step]; linux
+        [what the steps are applied to, unless they are told].
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Inside:
         until: type[Step] | None,
         *,
         told: bool,
+        linux: Linux,
     ) -> None:
         self.steps, self.channel, self.until = steps, channel, until
+        self._linux = linux
         self.told, self._events = told, list[Message]()
         self._gate: Gate | None = None  # the gate that was passed: it has the ear now
         self._alone = True  # whether nothing goes on outside meanwhile
@@ -52,13 +55,17 @@ class Inside:
             for target, fd in enumerate(stdio or ()):
                 os.dup2(fd, target)
             name_this_process("labkit:inside")
-            for index in range(first, len(self.steps)):
-                self._pass(index)
+            self.go_on_from(first)
             self._tell({"done": True})
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
+
+    def go_on_from(self, first: int) -> None:
+        """Apply the steps from one on, as far as this process stays what it is."""
+        for index in range(first, len(self.steps)):
+            self._pass(index)
 
     def _pass(self, index: int) -> None:
         step = self.steps[index]
@@ -104,7 +111,7 @@ class Inside:
 
     def _performed(self, index: int) -> tuple[int | None, Message | None]:
         if not self.told:
-            successor, error = applied(self.steps[index], Linux(forked=True))
+            successor, error = applied(self.steps[index], self._linux)
             return successor, error.to_json() if error else None
         if self.steps[index].forks:
             self._tell({})  # now, or both processes would tell it

@@ -63,16 +63,15 @@ class _Form(NamedTuple):
 
 
 def _encode(value: Any) -> Any:
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) is tuple:
-        return [_encode(item) for item in value]
-    for key, form in _FORMS.items():
-        if type(value) is form.kind:
-            return {key: form.write(value)}
-    if isinstance(value, Enum):
-        return {"type": _name(type(value)), "value": value.value}
     kind: type = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [_encode(item) for item in value]
+    if (key := _KEYS.get(kind)) is not None:
+        return {key: _FORMS[key].write(value)}
+    if isinstance(value, Enum):
+        return {"type": _name(kind), "value": value.value}
     if (names := _names_of_fields(kind)) is not None:
         return {"type": _name(kind), "fields": _fields_of(value, names)}
     if isinstance(value, str):  # a kind of text of the lab's own
@@ -117,7 +116,7 @@ def _instance(value: dict[str, Any]) -> Any:
         return kind(value["value"])
     given = {name: _decode(item) for name, item in value.get("fields", {}).items()}
     known, usual = _names_of_fields(kind), _defaults(kind)
-    if known is None or not set(known) - usual.keys() <= given.keys() <= set(known):
+    if known is None or not _needed(kind) <= given.keys() <= set(known):
         raise DocumentError(
             f"{value['type']}: has other fields than {', '.join(given) or 'none'}",
             "make the plan again with this version of the lab",
@@ -148,6 +147,11 @@ def _defaults(kind: type) -> dict[str, Any]:
         return getattr(kind, "_field_defaults", {})
     fields = getattr(kind, "__labkit_fields__", {}).items()
     return {name: one.default for name, one in fields if one.has_default}
+
+
+@cache
+def _needed(kind: type) -> frozenset[str]:
+    return frozenset(_names_of_fields(kind) or ()) - _defaults(kind).keys()
 
 
 @cache
@@ -205,3 +209,5 @@ _FORMS = {
     ),
     "plan": _Form(Plan, to_json, from_json),
 }
+_KEYS = {form.kind: key for key, form in _FORMS.items()}
+_PLAIN = frozenset((type(None), bool, int, float, str))

@@ -8,7 +8,6 @@ Left out: overlays without an upper layer, index and metacopy, the new mount API
 from __future__ import annotations
 
 import os
-import re
 from typing import ClassVar
 
 from labkit.errors import StateError
@@ -22,6 +21,8 @@ from labkit.values import dataclass
 
 # mount(2): data is one page; what is longer would be cut off without a word.
 _LONGEST_OPTIONS = 4095
+# Commas part options, colons part lower layers, a backslash escapes both.
+_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "\\:,"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,8 +70,9 @@ class MountOverlay(Step):
 
     def options(self) -> str:
         """Return the mount's options, with the paths escaped."""
-        lower = ":".join(map(_escaped, self.lowerdirs))
-        upper, work = _escaped(self.upperdir), _escaped(self.workdir)
+        lower = ":".join(path.translate(_ESCAPES) for path in self.lowerdirs)
+        upper = self.upperdir.translate(_ESCAPES)
+        work = self.workdir.translate(_ESCAPES)
         # A renamed directory is copied, as with userxattr: then what a layer holds can
         # be told from its names alone.
         rest = "userxattr" if self.userxattr else "redirect_dir=off"
@@ -84,8 +86,3 @@ class MountOverlay(Step):
                 f"{len(self.lowerdirs)} lower layers don't fit",
             )
         return options
-
-
-def _escaped(path: str) -> str:
-    # Commas part options, colons part lower layers, a backslash escapes both.
-    return re.sub(r"([\\:,])", r"\\\1", path)

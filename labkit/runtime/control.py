@@ -12,6 +12,7 @@ container was asked for. Who hangs up changes nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -63,6 +64,11 @@ class Control:
         """Answer everybody who waits."""
         for channel in self._waiting:
             self._answer(channel, {"ending": ending.to_json()})
+
+    def close(self) -> None:
+        """Listen to nobody any more."""
+        self._watch.off(self._listener_fd)
+        os.close(self._listener_fd)
 
     def _accept(self, kinds: int) -> None:
         listener = socket.socket(fileno=self._listener_fd)

@@ -19,22 +19,20 @@ import select
 import signal
 import socket
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from labkit.errors import LabError
-from labkit.linux.flags import CLONE
-from labkit.linux.structs import CloneArgs
-from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
-from labkit.runtime import monitor
 from labkit.runtime.burial import bury, unburied
+from labkit.runtime.gaps import fill_gaps
 from labkit.runtime.local_socket import SERVER, listen_at
+from labkit.runtime.monitor import prepare
 from labkit.runtime.rehearsal import Rehearsal
 from labkit.runtime.sealed import run_from_a_sealed_copy
+from labkit.runtime.template import Template
 
 IDLE_S = 60.0
 _MOMENT_S = 0.1
@@ -70,9 +68,7 @@ class Server:
         self._listener, self._path = listener, path
         self._inode = os.stat(path).st_ino
         self._taken, self._taken_end = os.pipe()
-        self._signals, _ = wake_on_signals()
         self._pid = os.getpid()
-        self._linux = Linux(forked=True)
         self._ready = 0  # the pid of the monitor that waits at the socket
         self._children = 0
 
@@ -92,12 +88,15 @@ class Server:
         # For the monitors, which inherit it: each would use many pages to do it.
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, pass_over)
-        # What is there now is never collected, so its pages stay shared for ever.
         rehearsal = Rehearsal(HostPath(os.path.dirname(self._path)))
         rehearsal.again_and_again()
         self._rehearse = rehearsal.once
-        gc.collect()
+        self._template = Template(self._become_a_monitor)
+        self._signals, _ = wake_on_signals()
+        self._held = fill_gaps()
+        # What is there now is never collected, so its pages stay shared for ever.
         gc.freeze()
+        self._template.start()
         os.write(ready_end, b"!")
         os.close(ready_end)
         self._fork_a_monitor()
@@ -128,6 +127,7 @@ class Server:
 
     def _notice(self, *, taken: bool) -> None:
         ended = dict(ended_children())
+        ended.pop(self._template.pid, None)  # if it was killed: no monitor's end
         self._children -= len(ended)
         if any(ended.values()):  # it was killed
             self._fork_a_burial()
@@ -136,14 +136,12 @@ class Server:
             self._ready = 0
 
     def _fork_a_monitor(self) -> None:
-        # By clone3, because os.fork puts in order what only threads could disturb, and
-        # uses many pages for that.
-        self._ready = self._linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD))
+        self._ready = self._template.copy()
         self._children += 1
-        if self._ready == 0:
-            os.close(self._taken)
-            ends = self._taken_end, self._listener
-            monitor.prepare(self._pid, *ends, self._rehearse)
+
+    def _become_a_monitor(self) -> NoReturn:
+        os.close(self._taken)
+        prepare(self._pid, self._taken_end, self._listener, self._rehearse)
 
     def _fork_a_burial(self) -> None:
         # A process of its own, because it waits until all have ended.
@@ -182,9 +180,10 @@ def _import_all() -> None:
     for module in _MODULES:
         importlib.import_module(module)
     for package in _PACKAGES:
-        home = Path(str(importlib.import_module(package).__file__)).parent
-        for path in sorted(home.glob("*.py")):
-            importlib.import_module(f"{package}.{path.stem}")
+        home = os.path.dirname(str(importlib.import_module(package).__file__))
+        for name in sorted(os.listdir(home)):
+            if name.endswith(".py") and name[0] != "_":
+                importlib.import_module(f"{package}.{name.removesuffix('.py')}")
 
 
 if __name__ == "__main__":

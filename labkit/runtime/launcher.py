@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from labkit.errors import LabError
 from labkit.linux.flags import CLONE
+from labkit.linux.views import HostPid
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
 from labkit.plan.family import start_time
@@ -47,7 +48,7 @@ from labkit.values import replace
 REPORT = struct.Struct("=cI")
 """What the monitor is told first, in few bytes; the rest it needs only at the end."""
 
-TAKEN, ABOUT, STANDS, RUNS, REFUSED = b"t", b"a", b"s", b"r", b"f"
+TAKEN, ABOUT, BORN, STANDS, RUNS, REFUSED = b"t", b"a", b"b", b"s", b"r", b"f"
 
 # Steps that change the user.
 _FORGET = (SetUser, BecomeRoot)
@@ -124,7 +125,8 @@ class Launcher:
         stdin, stdout, stderr = self._stdio
         if not request.stdin:
             stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        launched = launch(plan, until=until, stdio=(stdin, stdout, stderr))
+        stdio = (stdin, stdout, stderr)
+        launched = launch(plan, until=until, stdio=stdio, born=self._tell_of_birth)
         if not request.groups:
             noted = {"pid": launched.pid, "pid_start": start_time(launched.pid)}
             self._record.update({**self._undo, **noted})
@@ -132,6 +134,15 @@ class Launcher:
             launched.follow()
         self._report_pid(launched)
         return launched
+
+    def _tell_of_birth(self, pid: HostPid) -> None:
+        # Linux unmounts all of a mount namespace when the last one lets go of it:
+        # milliseconds, in which PID 1 has ended and nobody is told. So the monitor has
+        # hold of it, and lets go when it has told.
+        with contextlib.suppress(OSError):  # it has died: there is nothing to hold
+            mounts_fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            self._report(BORN, pid, None, (mounts_fd,))
+            os.close(mounts_fd)
 
     def _go_on(self, launched: Launched) -> None:
         try:

@@ -23,7 +23,6 @@ import errno
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -31,8 +30,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
-from labkit.linux.flags import CLONE, PR
-from labkit.linux.structs import CloneArgs
+from labkit.linux.flags import PR
 from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.plan import handle
@@ -45,6 +43,7 @@ from labkit.runtime.control import Control
 from labkit.runtime.ending import Ending, oom_kills
 from labkit.runtime.launcher import (
     ABOUT,
+    BORN,
     REFUSED,
     REPORT,
     STANDS,
@@ -54,6 +53,7 @@ from labkit.runtime.launcher import (
 from labkit.runtime.local_socket import MONITOR
 from labkit.runtime.log import Log
 from labkit.runtime.streams import Streams
+from labkit.runtime.template import COPY, end_with
 from labkit.runtime.watch import READ, Watch
 
 _LONGEST = 64 * 1024  # of a report: a few paths, or an error
@@ -75,45 +75,57 @@ def prepare(
         os.setsid()
         linux = Linux(forked=True)
         linux.prctl(PR.SET_CHILD_SUBREAPER, 1)
-        _end_with(server, linux)  # until there is a container
+        end_with(server, linux)  # until there is a container
         name_this_process("labkit:monitor")
-        Monitor(linux, server_fd, listener, rehearse).watch()
+        watch, (news, _) = Watch(), wake_on_signals()
+        streams = Streams(watch)
+        launcher = _start_launcher(linux, listener, streams, rehearse)
+        Monitor(linux, server_fd, launcher, watch, streams).serve(news)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(0)
 
 
-def _end_with(parent: int, linux: Linux) -> None:
-    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before it could be followed
-        os._exit(0)
+def _start_launcher(
+    linux: Linux,
+    listener: socket.socket,
+    streams: Streams,
+    rehearse: Callable[[], None],
+) -> socket.socket:
+    # With the borders of messages kept: they are read whole.
+    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    monitor = os.getpid()
+    if linux.clone3(COPY) == 0:
+        ours.close()
+        end_with(monitor, linux)
+        if not select.select([listener], [], [], 0)[0]:
+            rehearse()  # nobody waits yet
+        Launcher(listener, theirs, streams.for_the_inside).serve()
+    theirs.close()
+    listener.close()
+    streams.close_the_insides_ends()
+    return ours
 
 
 class Monitor:
-    """A container, its streams, and who waits for it."""
+    """A container, its streams, and who waits for it.
+
+    Args: linux; server_fd [a pipe to the fork server]; launcher [a socket to it];
+        watch, streams [both of this monitor alone].
+    """
 
     def __init__(
         self,
         linux: Linux,
         server_fd: int,
-        listener: socket.socket,
-        rehearse: Callable[[], None],
+        launcher: socket.socket,
+        watch: Watch,
+        streams: Streams,
     ) -> None:
-        self._linux, self._server_fd, self._watch = linux, server_fd, Watch()
-        self._streams = Streams(self._watch)
-        # With the borders of messages kept: they are read whole.
-        self._launcher, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        monitor = os.getpid()
-        if linux.clone3(CloneArgs(CLONE(0), signal.SIGCHLD)) == 0:
-            self._launcher.close()
-            _end_with(monitor, linux)
-            if not select.select([listener], [], [], 0)[0]:
-                rehearse()  # nobody waits yet
-            Launcher(listener, theirs, self._streams.for_the_inside).serve()
-        theirs.close()
-        listener.close()
-        self._streams.close_the_insides_ends()
+        self._linux, self._server_fd, self._launcher = linux, server_fd, launcher
+        self._watch, self._streams = watch, streams
+        self._mounts_fd = -1  # the container's mount namespace
         self._about = b""  # JSON, read when it is needed
         self._answer: Callable[[Message], None] | None = None
         self.pid, self._started_s = 0, 0.0
@@ -121,9 +133,11 @@ class Monitor:
         self._failed = False  # the launcher has left, and there is no container
         self._control: Control
 
-    def watch(self) -> None:
-        """Serve until the container has ended, or the launcher couldn't make one."""
-        news, _ = wake_on_signals()
+    def serve(self, news: int) -> None:
+        """Serve until the container has ended, or the launcher couldn't make one.
+
+        Args: news [what becomes readable when a child has ended].
+        """
         self._watch.on(news, partial(self._hear_of_children, news))
         self._watch.on(self._launcher.fileno(), self._hear_launcher)
         while self._exit is None and not self._failed:
@@ -156,6 +170,8 @@ class Monitor:
         elif kind == ABOUT:
             self._about = report[REPORT.size :]
             self._begin(*descriptors)
+        elif kind == BORN:
+            self._mounts_fd = descriptors[0]
         elif kind == REFUSED:
             self._tell_starter(json.loads(report[REPORT.size :]))
             self._exit = Exit(_CODES.get(number, _OTHER))
@@ -166,8 +182,6 @@ class Monitor:
             self._reap()
 
     def _begin(self, client_fd: int, listener_fd: int) -> None:
-        for fd in (client_fd, listener_fd):
-            os.set_inheritable(fd, False)
         self._control = Control(listener_fd, self._watch, self)
         self._control.welcome(client_fd)
         self._streams.begin(self._make_log)
@@ -219,7 +233,10 @@ class Monitor:
     def _take_away(self, about: Message) -> None:
         self._let_the_launcher_leave()
         end_children()
+        if self._mounts_fd >= 0:
+            os.close(self._mounts_fd)  # Linux unmounts all of it now
         clear(about["groups"])
+        self._control.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{about['directory']}/{MONITOR}")
         if (record := handle.find(KIND, about["name"])) is not None:

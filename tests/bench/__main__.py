@@ -3,8 +3,9 @@
 Each round starts the same small container once with each program, and waits for its
 end: all namespaces, a new root, a cgroup with three limits, /bin/true in it. The lab's
 also makes an overlay, and removes everything: once as a notebook does it, once by a
-warm fork server, which adds Docker's filter of system calls. They take turns, so a busy
-minute of the machine hits all of them.
+warm fork server. That one has Docker's filter of system calls, as runc and crun have
+it; how they do without is in the lines called bare. They take turns, so a busy minute
+of the machine hits all of them.
 
     python -m tests.bench.idle       500 idle containers: the last start, and the memory
     python -m tests.bench.bridged    with a bridge network

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from labkit.host import probe
+from labkit.linux.proc import process
 from labkit.runtime.fork_server import Monitored
 from tests.bench.__main__ import a_place
 from tests.bench.served import Served, served
@@ -55,7 +56,9 @@ def monitors(one: Served) -> list[int]:
     """Return the pids of all monitors that have a container."""
     pid = one.server.pid
     listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in listing.split()][:-1]  # the last one is ready
+    children = [int(child) for child in listing.split()]
+    named = [one for one in children if process(one).name == "labkit:monitor"]
+    return named[:-1]  # the last one is ready
 
 
 def pss_kib(pid: int) -> int:

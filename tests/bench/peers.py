@@ -1,5 +1,6 @@
 """unshare, runc and crun, where they are installed: the same container, by others.
 
+Each once with Docker's filter of system calls, as the lab's have it, and once bare.
 A program of its own, in a mount namespace of its own: on a machine with both cgroup
 versions crun wants to see only the first. It says which programs there are, then reads
 names, runs each, and answers with the seconds that it took.
@@ -17,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from labkit.runtime.spec.docker_seccomp import docker_seccomp
+
 PREFIX = "labkit-bench"
 MEMORY, PIDS = 64 * 1024 * 1024, 32
 QUOTA_US = PERIOD_US = 100_000  # one whole CPU: a limit, and nobody has to wait
@@ -31,16 +34,21 @@ def commands(folder: Path) -> dict[str, list[str]]:
     if shutil.which("unshare"):
         found["unshare"] = [*UNSHARE.split(), f"--root={folder}/rootfs", PROGRAM]
     for name in filter(shutil.which, ("runc", "crun")):
-        bundle = folder / name
-        bundle.mkdir()
-        write_config(name, bundle, folder / "rootfs")
-        state = ["--root", f"{folder}/{name}-state"]
-        found[name] = [name, *state, "run", "--bundle", str(bundle), f"{PREFIX}-{name}"]
+        for filtered in (True, False):
+            bundle = folder / (name if filtered else f"{name}-bare")
+            bundle.mkdir()
+            write_config(name, bundle, folder / "rootfs", filtered=filtered)
+            state = ["--root", f"{folder}/{name}-state"]
+            run = ["run", "--bundle", str(bundle), f"{PREFIX}-{bundle.name}"]
+            found[bundle.name] = [name, *state, *run]
     return found
 
 
-def write_config(runtime: str, bundle: Path, root: Path) -> None:
-    """Write what the runtime itself proposes, with the limits that all have."""
+def write_config(runtime: str, bundle: Path, root: Path, *, filtered: bool) -> None:
+    """Write what the runtime itself proposes, with the limits that all have.
+
+    Args: filtered [whether it has Docker's filter of system calls as well].
+    """
     subprocess.run([runtime, "spec"], cwd=bundle, check=True)
     path = bundle / "config.json"
     config = json.loads(path.read_text())
@@ -48,12 +56,15 @@ def write_config(runtime: str, bundle: Path, root: Path) -> None:
     config["process"] |= {"terminal": False, "args": [PROGRAM]}
     config["process"].pop("rlimits", None)  # not everybody's root may raise them
     # Of our own, because runc would make one below the group of whoever calls it.
-    config["linux"]["cgroupsPath"] = f"/{PREFIX}-{runtime}"
+    config["linux"]["cgroupsPath"] = f"/{PREFIX}-{bundle.name}"
     config["linux"]["resources"] |= {
         "memory": {"limit": MEMORY},
         "cpu": {"quota": QUOTA_US, "period": PERIOD_US},
         "pids": {"limit": PIDS},
     }
+    if filtered:
+        allowed = tuple(config["process"]["capabilities"]["bounding"])
+        config["linux"]["seccomp"] = docker_seccomp(allowed, os.uname().machine)
     path.write_text(json.dumps(config))
 
 

@@ -1,13 +1,12 @@
 """A container from a warm fork server: as the engine will start it.
 
-Planned from the very document that runc gets, plus Docker's filter of system calls and
-an overlay; every round plans it anew.
+Planned from the very document that runc gets, plus an overlay; every round plans it
+anew.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from labkit.runtime.fork_server import ForkServer, Monitored
 from labkit.runtime.planner import Situation, create_plan
 from labkit.runtime.request import Request
 from labkit.runtime.spec import Spec
-from labkit.runtime.spec.docker_seccomp import docker_seccomp
 from tests.bench.peers import PREFIX, write_config
 
 # Those that the limits need, the device rules, and what pauses and ends a group.
@@ -90,10 +88,8 @@ def served(folder: Path, host: Host) -> Iterator[Served]:
     bundle = folder / "served"
     bundle.mkdir()
     rootfs = folder / "rootfs"
-    write_config("runc", bundle, rootfs)
+    write_config("runc", bundle, rootfs, filtered=True)
     document = json.loads((bundle / "config.json").read_text())
-    allowed = tuple(document["process"]["capabilities"]["bounding"])
-    document["linux"]["seccomp"] = docker_seccomp(allowed, os.uname().machine)
     server = ForkServer.at(HostPath(str(bundle)))
     try:
         with Overlay.create(f"{PREFIX}-served", (rootfs,)) as layers:

@@ -13,10 +13,12 @@ import pytest
 from labkit.errors import NoSuchPath, StateError
 from labkit.host import Host
 from labkit.linux import CLONE
-from labkit.linux.proc import process
+from labkit.linux.proc import children, process
 from labkit.linux.views import HostPath
 from labkit.network import LinkUp
 from labkit.plan import Plan
+from labkit.plan.kept import from_place
+from labkit.plan.step import step
 from labkit.plan.together import Together
 from labkit.primitives.clone import Clone
 from labkit.primitives.process import Exec
@@ -95,6 +97,19 @@ def test_a_plan_with_a_network_needs_nothing_that_the_server_has_not(
     box = server.start(replace(simple("one", ["true"]), plan=plan))
     box.wait_until_gone()
     assert "|-- 127.0.0.1\n" in "".join(e["log"] for e in entries_in(box.directory))
+
+
+def test_a_kept_function_may_use_what_is_installed(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import psutil\n\ndef look(linux):\n    psutil.Process().name()\n")
+    look = from_place({"file": str(file), "name": "look"})
+    plan = Plan(step(look), Exec(["true"]))
+    box = server.start(replace(simple("one", ["true"]), plan=plan))
+    ending = box.wait(10)
+    assert ending is not None and ending.code == 0
+    box.wait_until_gone()
 
 
 def test_a_name_that_runs_is_taken(server: ForkServer) -> None:
@@ -202,3 +217,26 @@ def test_the_server_stays_as_it_was(server: ForkServer) -> None:
 def test_nobody_but_the_owner_may_ask(server: ForkServer) -> None:
     mode = os.stat(f"{server.directory}/socket").st_mode
     assert mode & 0o077 == 0
+
+
+def test_a_template_that_was_killed_is_made_anew(server: ForkServer) -> None:
+    template = template_of(server)
+    os.kill(template, signal.SIGKILL)
+    becomes_true(lambda: is_gone(template))
+    for _ in range(2):  # one monitor was ready; the second is a copy of a new template
+        box = server.start(simple("one", ["true"]))
+        ending = box.wait(10)
+        assert ending is not None and ending.code == 0
+        box.wait_until_gone()
+    assert template_of(server) != template
+
+
+def template_of(server: ForkServer) -> int:
+    """Return the pid of the process that the server's monitors are copies of."""
+
+    def found() -> list[int]:
+        named = (c for c in children(server.pid) if c.name == "labkit:template")
+        return [child.pid for child in named]
+
+    becomes_true(lambda: len(found()) == 1)  # a new copy still has the name
+    return found()[0]

@@ -179,6 +179,18 @@ def test_a_whole_container_leaves_nothing(server: ForkServer, whole: Parts) -> N
     assert nothing_is_left_of(whole)
 
 
+def test_the_mounts_are_held_until_the_end_is_told(
+    server: ForkServer, whole: Parts
+) -> None:
+    box = server.start(whole.request(SLEEP))
+    of_the_container = os.readlink(f"/proc/{box.pid}/ns/mnt")
+    descriptors = Path(f"/proc/{monitor_of(whole.name)}/fd").iterdir()
+    assert of_the_container in [os.readlink(one) for one in descriptors]
+    box.kill()
+    box.wait_until_gone()
+    assert nothing_is_left_of(whole)
+
+
 def test_one_that_is_killed_for_memory_says_so(
     server: ForkServer, whole: Parts
 ) -> None:

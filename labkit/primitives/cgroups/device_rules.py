@@ -17,6 +17,8 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import ClassVar, NamedTuple
 
 from labkit.linux.flags import O
@@ -92,10 +94,11 @@ class AllowDevices(Step):
         return _shown(self.rules_of_devices)
 
     def apply(self, linux: Linux) -> int | None:
-        for rule in self.rules_of_devices:
-            file = "devices.allow" if rule.allow else "devices.deny"
-            for line in rule.lines:
-                linux.write_file(f"{self.directory}/{file}", line)
+        # Those of one kind that follow one another go through one open file.
+        for allow, rules in groupby(self.rules_of_devices, attrgetter("allow")):
+            file = "devices.allow" if allow else "devices.deny"
+            lines = [line for rule in rules for line in rule.lines]
+            linux.write_file(f"{self.directory}/{file}", *lines)
         return None
 
 
