@@ -85,19 +85,21 @@ class CloneArgs:
     cgroup_fd: int | None = None
 
     def __str__(self) -> str:
-        flags = self.flags | (
-            CLONE.INTO_CGROUP if self.cgroup_fd is not None else CLONE(0)
-        )
-        return f"{{flags={flags}, exit_signal={self.exit_signal}}}"
+        return f"{{flags={self._all_flags}, exit_signal={self.exit_signal}}}"
 
     def as_struct(self) -> clone_args:
         """Return what goes to clone3(2)."""
-        flags = self.flags | (
-            CLONE.INTO_CGROUP if self.cgroup_fd is not None else CLONE(0)
-        )
         return clone_args(
-            flags=flags, exit_signal=self.exit_signal, cgroup=self.cgroup_fd or 0
+            flags=self._all_flags,
+            exit_signal=self.exit_signal,
+            cgroup=self.cgroup_fd or 0,
         )
+
+    @property
+    def _all_flags(self) -> CLONE:
+        if self.cgroup_fd is None:
+            return self.flags
+        return self.flags | CLONE.INTO_CGROUP
 
 
 @dataclass(frozen=True, slots=True)

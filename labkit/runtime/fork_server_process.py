@@ -23,6 +23,7 @@ from types import FrameType
 from typing import NoReturn
 
 from labkit.errors import LabError
+from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPath
 from labkit.plan.family import ended_children, pass_over, wake_on_signals
 from labkit.plan.inside import name_this_process
@@ -139,9 +140,9 @@ class Server:
         self._ready = self._template.copy()
         self._children += 1
 
-    def _become_a_monitor(self) -> NoReturn:
+    def _become_a_monitor(self, linux: Linux) -> NoReturn:
         os.close(self._taken)
-        prepare(self._pid, self._taken_end, self._listener, self._rehearse)
+        prepare(linux, self._pid, self._taken_end, self._listener, self._rehearse)
 
     def _fork_a_burial(self) -> None:
         # A process of its own, because it waits until all have ended.

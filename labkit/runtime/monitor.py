@@ -64,16 +64,19 @@ _OTHER = 128
 
 
 def prepare(
-    server: int, server_fd: int, listener: socket.socket, rehearse: Callable[[], None]
+    linux: Linux,
+    server: int,
+    server_fd: int,
+    listener: socket.socket,
+    rehearse: Callable[[], None],
 ) -> NoReturn:
     """Be a monitor that waits for a request. Never returns.
 
-    Args: server, server_fd [the fork server's pid, and a pipe to it]; listener [its
-        socket]; rehearse [what the launcher does before it is needed].
+    Args: linux; server, server_fd [the fork server's pid, and a pipe to it]; listener
+        [its socket]; rehearse [what the launcher does before it is needed].
     """
     try:
         os.setsid()
-        linux = Linux(forked=True)
         linux.prctl(PR.SET_CHILD_SUBREAPER, 1)
         end_with(server, linux)  # until there is a container
         name_this_process("labkit:monitor")

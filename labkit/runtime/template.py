@@ -47,10 +47,10 @@ def end_with(parent: int, linux: Linux) -> None:
 class Template:
     """A template of this process, and the two pipes to it.
 
-    Args: become [what a copy does; it never returns].
+    Args: become [what a copy does, which gets its `linux`; it never returns].
     """
 
-    def __init__(self, become: Callable[[], NoReturn]) -> None:
+    def __init__(self, become: Callable[[Linux], NoReturn]) -> None:
         self._become, self._linux = become, Linux(forked=True)
         self.pid = 0
         self._ask, self._answers = -1, -1
@@ -93,7 +93,7 @@ class Template:
                 if (pid := linux.clone3(_SIBLING)) == 0:
                     os.close(asked)
                     os.close(answer)
-                    self._become()
+                    self._become(linux)
                 os.write(answer, _PID.pack(pid))
         except BaseException:
             sys.excepthook(*sys.exc_info())
