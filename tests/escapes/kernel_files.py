@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from labkit.linux import Linux
 from labkit.linux.flags import CAP
 from labkit.primitives.cgroups.device_rules import AllowDevices, FilterDevices
 from labkit.primitives.hidden_paths import HidePaths, ProtectPaths
@@ -24,7 +22,6 @@ from tests.escapes.book import (
 )
 from tests.escapes.outside import Outside
 from tests.kernel.bundles import Bundle, with_cgroup
-from tests.kernel.watching import becomes_true
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 TIMERS = "/proc/timer_list"
@@ -72,26 +69,8 @@ def by_release_agent(bundle: Bundle, outside: Outside) -> bool:
     agent.chmod(0o755)
     # A name of its own: a hierarchy that is there already may be mounted by many.
     name = f"labkit-{outside.secret[:8]}"
-    try:
-        bundle.run("sh", "-c", _RELEASE.format(agent=agent, name=name))
-        return _appears(out)
-    finally:
-        assert becomes_true(lambda: _is_forgotten(name, outside.directory))
-
-
-def _is_forgotten(name: str, place: Path) -> bool:
-    # Linux forgets a hierarchy when it is unmounted without a group in it; and one that
-    # was just removed may still count.
-    if f":name={name}:" not in Path("/proc/self/cgroup").read_text():
-        return True
-    linux, tree = Linux(forked=True), f"{place}/tree"
-    with suppress(FileExistsError):
-        linux.mkdir(tree)
-    linux.mount("none", tree, "cgroup", data=f"none,name={name}")
-    with suppress(OSError):  # it is removed, or its last process isn't yet
-        os.rmdir(f"{tree}/x")
-    linux.umount2(tree)
-    return False
+    bundle.run("sh", "-c", _RELEASE.format(agent=agent, name=name))
+    return _appears(out)
 
 
 def _a_disk(node: Path) -> tuple[int, int]:

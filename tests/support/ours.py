@@ -33,9 +33,8 @@ def ours() -> frozenset[str]:
         return frozenset(_processes())
     cgroup_lines = (f"cgroup {path}" for path in cgroups())
     lines = chain(
-        _mounts(), cgroup_lines, _trees(), _processes(), _links(), _rules(),
-        _directories(),
-    )  # fmt: skip
+        _mounts(), cgroup_lines, _processes(), _links(), _rules(), _directories()
+    )
     return frozenset(line for line in lines if not _is_in_another_runs_state(line))
 
 
@@ -55,15 +54,10 @@ def cgroups() -> Iterator[str]:
                 yield path
 
 
-def _trees() -> Iterator[str]:
-    # One with a group that wasn't removed stays, unmounted: every process is in it.
-    for tree, _ in _groups(os.getpid()):
-        if PREFIX in tree:
-            yield f"cgroup tree {tree}"
-
-
 def _groups(pid: int) -> Iterator[tuple[str, str]]:
     # cgroups(7): a tree's number, its controllers or its name, and where a process is.
+    # Linux keeps a tree that nobody has mounted, and in whose root every process is, as
+    # long as anything remembers its last group; that ends by itself, or with the VM.
     for line in _read(pid, "cgroup").splitlines():
         _, tree, path = line.split(":", 2)
         yield tree, path
