@@ -18,7 +18,9 @@ from types import FrameType
 from typing import Any, Self
 
 from labkit.errors import StateError
+from labkit.linux.flags import PR
 from labkit.linux.proc import cgroups_of, mounts
+from labkit.linux.syscalls import Linux
 from labkit.linux.views import HostPid
 from labkit.values import dataclass
 
@@ -90,6 +92,21 @@ def take_status(pid: HostPid, options: int) -> None:
     """
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, options)
+
+
+def end_with(parent: int, linux: Linux) -> None:
+    """Let Linux kill this process when its parent ends, or leave if it has ended.
+
+    Args: parent [the pid of the process that forked this one].
+    Raises: nothing.
+    Needs: a process that was forked to be changed.
+    Kernel: prctl(2), PR_SET_PDEATHSIG: it stays over an execve, but not over one that
+        gains privileges.
+    """
+    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+    # It died before that, unless this is a rehearsal, in which nobody forks.
+    if os.getppid() != parent != os.getpid():
+        os._exit(0)
 
 
 def end_children(timeout_s: float = 2.0) -> bool:

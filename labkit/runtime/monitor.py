@@ -36,7 +36,12 @@ from labkit.linux.views import HostPath
 from labkit.plan import handle
 from labkit.plan.channel import Channel, Message
 from labkit.plan.events import Exit
-from labkit.plan.family import end_children, ended_children, wake_on_signals
+from labkit.plan.family import (
+    end_children,
+    end_with,
+    ended_children,
+    wake_on_signals,
+)
 from labkit.plan.inside import name_this_process
 from labkit.runtime.burial import KIND, clear
 from labkit.runtime.control import Control
@@ -53,7 +58,7 @@ from labkit.runtime.launcher import (
 from labkit.runtime.local_socket import MONITOR
 from labkit.runtime.log import Log
 from labkit.runtime.streams import Streams
-from labkit.runtime.template import COPY, end_with
+from labkit.runtime.template import COPY
 from labkit.runtime.watch import READ, Watch
 
 _LONGEST = 64 * 1024  # of a report: a few paths, or an error

@@ -5,8 +5,9 @@
 
 Two processes share a page until one of them writes into it; then the other has it for
 itself. A fork server does something at each turn, and Python writes wherever it reads:
-each monitor that was a copy of it would soon have half a megabyte alone. Nobody pays
-for what is shared with a process that sleeps.
+a copy of it that only waits soon has half a megabyte more alone, and one that became a
+container's monitor, which has written into most of that itself, a twentieth more.
+Nobody pays for what is shared with a process that sleeps.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from labkit.linux.flags import CLONE, PR
+from labkit.linux.flags import CLONE
 from labkit.linux.structs import CloneArgs
 from labkit.linux.syscalls import Linux
+from labkit.plan.family import end_with
 from labkit.plan.inside import name_this_process
 
 COPY = CloneArgs(CLONE(0), signal.SIGCHLD)
@@ -31,17 +33,6 @@ disturb, and uses many pages for that."""
 # A sibling tells its end as its maker does: clone(2), CLONE_PARENT.
 _SIBLING = CloneArgs(CLONE.PARENT, 0)
 _PID = struct.Struct("=i")
-
-
-def end_with(parent: int, linux: Linux) -> None:
-    """Let Linux kill this process when its parent ends.
-
-    Args: parent [its pid: one that has ended already isn't followed any more].
-    Kernel: prctl(2), PR_SET_PDEATHSIG.
-    """
-    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 class Template:

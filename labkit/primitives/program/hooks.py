@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from labkit.errors import ContainerFailed, SyscallError
-from labkit.linux.flags import PR
 from labkit.linux.privilege_flags import CLOSE_RANGE
 from labkit.linux.syscalls import Linux
+from labkit.plan.family import end_with
 from labkit.plan.step import Step, Where
 from labkit.values import dataclass
 
@@ -107,7 +107,7 @@ def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) ->
     linux.lseek(state_fd, 0)
     me, pid = os.getpid(), linux.fork()
     if pid == 0:
-        _end_with(me, linux)
+        end_with(me, linux)
         _become(linux, hook, state_fd, output_fd)
         return  # only a rehearsal comes here
     how = _end_of(linux, pid, hook.timeout_s)
@@ -121,13 +121,6 @@ def run_hook(linux: Linux, moment: str, hook: Hook, state: Mapping[str, Any]) ->
             "run it by hand, with the container's state on its stdin",
             meaning=f"the last that it said: {said[-1] if said else 'nothing'}",
         )
-
-
-def _end_with(parent: int, linux: Linux) -> None:
-    linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    # It died before that, unless this is a rehearsal, in which nobody forks.
-    if os.getppid() != parent != os.getpid():
-        os._exit(_NO_PROGRAM)
 
 
 def _become(linux: Linux, hook: Hook, state_fd: int, output_fd: int) -> None:
