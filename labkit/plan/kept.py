@@ -49,7 +49,7 @@ def from_place(place: Any) -> Callable[..., Any]:
 
 def _module(file: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location("_kept", file)
-    if sys.flags.no_site:  # a fork server: only here somebody may want other packages
+    if "site" not in sys.modules:  # a fork server: now somebody may want packages
         import site
 
         site.main()
