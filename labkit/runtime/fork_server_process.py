@@ -78,26 +78,12 @@ class Server:
 
         Args: ready_end [a pipe to whoever waits until it can be asked].
         """
-        os.chdir("/")
-        os.umask(0o022)
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in (0, 1):
-            os.dup2(null, fd)
-        os.close(null)
-        name_this_process("labkit:server")
+        _become_a_daemon()
         signal.signal(signal.SIGTERM, self._leave)
         # For the monitors, which inherit it: each would use many pages to do it.
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, pass_over)
-        rehearsal = Rehearsal(HostPath(os.path.dirname(self._path)))
-        rehearsal.again_and_again()
-        self._rehearse = rehearsal.once
-        self._template = Template(self._become_a_monitor)
-        self._signals, _ = wake_on_signals()
-        self._held = fill_gaps()
-        # What is there now is never collected, so its pages stay shared for ever.
-        gc.freeze()
-        self._template.start()
+        self._make_the_template()
         os.write(ready_end, b"!")
         os.close(ready_end)
         self._fork_a_monitor()
@@ -108,6 +94,18 @@ class Server:
                 pass
         self._remove_socket()
         os._exit(0)
+
+    def _make_the_template(self) -> None:
+        rehearsal = Rehearsal(HostPath(os.path.dirname(self._path)))
+        rehearsal.again_and_again()
+        self._rehearse = rehearsal.once
+        self._template = Template(self._become_a_monitor)
+        # Not before the rehearsals, which listen to signals themselves.
+        self._signals, _ = wake_on_signals()
+        self._held = fill_gaps()
+        # What is there now is never collected, so its pages stay shared for ever.
+        gc.freeze()
+        self._template.start()
 
     def _once(self) -> bool:
         # While none is ready, whoever connects gets one at once; else after a moment,
@@ -161,6 +159,16 @@ class Server:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
+
+
+def _become_a_daemon() -> None:
+    os.chdir("/")
+    os.umask(0o022)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+    os.close(null)
+    name_this_process("labkit:server")
 
 
 def _bury_all() -> NoReturn:
