@@ -53,6 +53,15 @@ def whole(host: Host) -> Iterator[Parts]:
         yield one
 
 
+def open_in(pid: int) -> list[str]:
+    """Return what a process has open; what it closes meanwhile is left out."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return found
+
+
 def log_of(box: Monitored, stream: str = "stdout") -> bytes:
     """Return what a container wrote to a stream, byte for byte."""
     entries = [e["log"] for e in entries_in(box.directory) if e["stream"] == stream]
@@ -183,9 +192,8 @@ def test_the_mounts_are_held_until_the_end_is_told(
     server: ForkServer, whole: Parts
 ) -> None:
     box = server.start(whole.request(SLEEP))
-    of_the_container = os.readlink(f"/proc/{box.pid}/ns/mnt")
-    descriptors = Path(f"/proc/{monitor_of(whole.name)}/fd").iterdir()
-    assert of_the_container in [os.readlink(one) for one in descriptors]
+    monitor, mounts = monitor_of(whole.name), os.readlink(f"/proc/{box.pid}/ns/mnt")
+    assert becomes_true(lambda: mounts in open_in(monitor))
     box.kill()
     box.wait_until_gone()
     assert nothing_is_left_of(whole)
